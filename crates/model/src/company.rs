@@ -1,0 +1,266 @@
+//! Companies: the customers of a partner.
+
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, sea_query::Expr, sea_query::Func,
+};
+use serde_json::json;
+
+use crate::{
+    Company, CompanyId, Error, FieldError, Listing, Result, Role, Scope, Window,
+    audit::{self, Target},
+    db::Tx,
+    entity::company::{ActiveModel, Column, Entity},
+};
+
+/// What a person types for a company.
+#[derive(Debug, Clone, Default)]
+pub struct Draft {
+    /// Name.
+    pub name: String,
+    /// Mail domain, used to suggest mappings; may be empty.
+    pub domain: String,
+    /// Id in the partner's PSA; may be empty.
+    pub external_id: String,
+}
+
+fn parse(draft: &Draft) -> Result<Draft> {
+    let draft = Draft {
+        name: draft.name.trim().to_owned(),
+        domain: draft.domain.trim().trim_start_matches('@').to_lowercase(),
+        external_id: draft.external_id.trim().to_owned(),
+    };
+    let mut errors = Vec::new();
+    if draft.name.is_empty() || draft.name.chars().count() > 200 {
+        errors.push(FieldError {
+            field: "name",
+            message: "Enter a name of at most 200 characters.".into(),
+        });
+    }
+    if !draft.domain.is_empty()
+        && (!draft.domain.contains('.')
+            || draft.domain.len() > 253
+            || draft.domain.contains(|c: char| c.is_whitespace() || "/@:".contains(c)))
+    {
+        errors.push(FieldError {
+            field: "domain",
+            message: "Enter a domain like example.com, without http or @.".into(),
+        });
+    }
+    if draft.external_id.chars().count() > 100 {
+        errors.push(FieldError {
+            field: "external_id",
+            message: "At most 100 characters.".into(),
+        });
+    }
+    if errors.is_empty() {
+        Ok(draft)
+    } else {
+        Err(Error::Invalid(errors))
+    }
+}
+
+/// A name reduced to what identifies it: letters and digits in lower case, without a legal form at
+/// its end ("Contoso Ltd." and "CONTOSO Limited" are equal).
+pub fn name_key(name: &str) -> String {
+    const FORMS: &[&str] = &[
+        "ab", "ag", "aps", "as", "bv", "co", "company", "corp", "corporation", "gmbh", "group",
+        "inc", "incorporated", "kg", "limited", "llc", "llp", "ltd", "nv", "oy", "plc", "pty",
+        "sa", "sarl", "sas", "se", "spa", "srl", "the",
+    ];
+    // "A/S" and "S.A." lose their punctuation inside the word, so that they read as one.
+    let joined: String = name
+        .to_lowercase()
+        .chars()
+        .filter(|c| !matches!(c, '.' | '/' | '\'' | '’'))
+        .map(|c| if c.is_alphanumeric() { c } else { ' ' })
+        .collect();
+    let mut words: Vec<&str> = joined.split_whitespace().collect();
+    while words.len() > 1 && words.last().is_some_and(|w| FORMS.contains(w)) {
+        words.pop();
+    }
+    if words.len() > 1 && words[0] == "the" {
+        words.remove(0);
+    }
+    words.join(" ")
+}
+
+/// Companies whose name, domain or external id contains `search`, by name, without archived ones.
+pub async fn list(scope: &Scope, search: &str, window: Window) -> Result<Listing<Company>> {
+    let mut query = scope
+        .find::<Entity>()
+        .filter(Column::ArchivedAt.is_null());
+    let search = search.trim();
+    if !search.is_empty() {
+        let pattern = crate::directory::like_pattern(search);
+        query = query.filter(
+            Condition::any()
+                .add(crate::directory::contains(Column::Name, &pattern))
+                .add(crate::directory::contains(Column::Domain, &pattern))
+                .add(crate::directory::contains(Column::ExternalId, &pattern)),
+        );
+    }
+    Ok(Listing {
+        total: query.clone().count(scope.db().conn()).await?,
+        rows: query
+            .order_by_asc(Expr::expr(Func::lower(Expr::col(Column::Name))))
+            .order_by_asc(Column::Id)
+            .offset(window.offset)
+            .limit(window.limit)
+            .all(scope.db().conn())
+            .await?,
+    })
+}
+
+/// One company, archived or not.
+pub async fn get(scope: &Scope, id: CompanyId) -> Result<Option<Company>> {
+    Ok(scope
+        .find::<Entity>()
+        .filter(Column::Id.eq(id))
+        .one(scope.db().conn())
+        .await?)
+}
+
+/// Makes a company.
+///
+/// # Errors
+/// [`Error::Invalid`] for a bad field, and for a name that another company has unless
+/// `same_name_is_fine`.
+pub async fn create(scope: &Scope, draft: &Draft, same_name_is_fine: bool) -> Result<Company> {
+    scope.require(Role::Admin)?;
+    let tx = scope.begin().await?;
+    let company = create_in(&tx, scope, draft, same_name_is_fine).await?;
+    tx.commit().await?;
+    Ok(company)
+}
+
+pub(crate) async fn create_in(
+    tx: &Tx,
+    scope: &Scope,
+    draft: &Draft,
+    same_name_is_fine: bool,
+) -> Result<Company> {
+    let draft = parse(draft)?;
+    if !same_name_is_fine {
+        refuse_same_name(tx, scope, &draft.name, None).await?;
+    }
+    let now = scope.now();
+    let row = ActiveModel {
+        partner_id: Set(scope.partner()),
+        id: Set(CompanyId::generate(scope.db().clock())),
+        name_key: Set(name_key(&draft.name)),
+        name: Set(draft.name),
+        domain: Set(draft.domain),
+        external_id: Set(draft.external_id),
+        created_at: Set(now),
+        updated_at: Set(now),
+        archived_at: Set(None),
+    }
+    .insert(&tx.conn)
+    .await?;
+    audit::append(
+        tx,
+        scope,
+        "company.create",
+        Target::new("company", row.id, &row.name),
+        json!({ "name": row.name, "domain": row.domain, "external_id": row.external_id }),
+    )
+    .await?;
+    Ok(row)
+}
+
+/// Companies of the same normalised name, to resolve clashes at import.
+pub async fn same_name(scope: &Scope, name: &str) -> Result<Vec<Company>> {
+    Ok(scope
+        .find::<Entity>()
+        .filter(Column::ArchivedAt.is_null())
+        .filter(Column::NameKey.eq(name_key(name)))
+        .order_by_asc(Column::Name)
+        .all(scope.db().conn())
+        .await?)
+}
+
+async fn refuse_same_name(
+    tx: &Tx,
+    scope: &Scope,
+    name: &str,
+    except: Option<CompanyId>,
+) -> Result<()> {
+    let clash = Entity::find()
+        .filter(Column::PartnerId.eq(scope.partner()))
+        .filter(Column::ArchivedAt.is_null())
+        .filter(Column::NameKey.eq(name_key(name)))
+        .all(&tx.conn)
+        .await?
+        .into_iter()
+        .find(|c| Some(c.id) != except);
+    match clash {
+        // A limited member must not learn that another company exists.
+        Some(other) if scope.sees(other.id) => Err(Error::field(
+            "name",
+            format!(
+                "There is a company named \"{}\" already. Choose another name, or confirm that \
+                 both may have it.",
+                other.name
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Changes a company.
+pub async fn edit(
+    scope: &Scope,
+    id: CompanyId,
+    draft: &Draft,
+    same_name_is_fine: bool,
+) -> Result<Option<Company>> {
+    scope.require(Role::Admin)?;
+    let draft = parse(draft)?;
+    let tx = scope.begin().await?;
+    let Some(row) = scope
+        .find::<Entity>()
+        .filter(Column::Id.eq(id))
+        .one(&tx.conn)
+        .await?
+    else {
+        return Ok(None);
+    };
+    if !same_name_is_fine && name_key(&row.name) != name_key(&draft.name) {
+        refuse_same_name(&tx, scope, &draft.name, Some(id)).await?;
+    }
+    let before = json!({ "name": row.name, "domain": row.domain, "external_id": row.external_id });
+    let mut active: ActiveModel = row.into();
+    active.name_key = Set(name_key(&draft.name));
+    active.name = Set(draft.name);
+    active.domain = Set(draft.domain);
+    active.external_id = Set(draft.external_id);
+    active.updated_at = Set(scope.now());
+    let row = active.update(&tx.conn).await?;
+    audit::append(
+        &tx,
+        scope,
+        "company.edit",
+        Target::new("company", id, &row.name),
+        json!({ "before": before, "after": {
+            "name": row.name, "domain": row.domain, "external_id": row.external_id } }),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Some(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_key;
+
+    #[test]
+    fn legal_forms_and_punctuation_do_not_matter() {
+        assert_eq!(name_key("Contoso Ltd."), name_key("CONTOSO Limited"));
+        assert_eq!(name_key("Nørgård A/S"), "nørgård");
+        assert_eq!(name_key("The Fjord Company"), "fjord");
+        assert_eq!(name_key("株式会社 青空"), "株式会社 青空");
+        assert_ne!(name_key("Contoso North"), name_key("Contoso"));
+        assert_eq!(name_key("AB"), "ab");
+    }
+}

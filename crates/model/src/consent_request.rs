@@ -1,0 +1,309 @@
+//! Consent requests: one attempt each, found by the hash of an unguessable state, consumed once.
+
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use serde_json::json;
+
+use crate::{
+    Actor, ConsentRequest, ConsentRequestId, ConsentStep, CredentialId, Db, DirectoryId, Error,
+    MemberId, Result, Role, Scope, TenantId,
+    audit::{self, Target},
+    credential::{self, Credential},
+    db::execute,
+    entity::consent_request::{ActiveModel, Column, Entity},
+    tenant::{self, Organization},
+};
+
+/// How long the administrator may take.
+pub const LIFETIME_MINUTES: i64 = 10;
+
+/// Begins a request; `state` is kept hashed.
+pub async fn create(
+    scope: &Scope,
+    credential: CredentialId,
+    pinned: Option<DirectoryId>,
+    member: MemberId,
+    session: Option<String>,
+    state: &str,
+) -> Result<ConsentRequest> {
+    scope.require(Role::Admin)?;
+    let now = scope.now();
+    let tx = scope.begin().await?;
+    let row = ActiveModel {
+        partner_id: Set(scope.partner()),
+        id: Set(ConsentRequestId::generate(scope.db().clock())),
+        credential_id: Set(credential),
+        pinned_directory_id: Set(pinned),
+        member_id: Set(member),
+        session_hash: Set(session),
+        state_hash: Set(keys::fingerprint(state)),
+        proof_state_hash: Set(None),
+        step: Set(ConsentStep::Begun),
+        claimed_directory_id: Set(None),
+        granted_scopes: Set(String::new()),
+        outcome: Set(None),
+        outcome_code: Set(None),
+        outcome_detail: Set(None),
+        tenant_id: Set(None),
+        created_at: Set(now),
+        expires_at: Set(now.plus_minutes(LIFETIME_MINUTES)),
+        used_at: Set(None),
+        finished_at: Set(None),
+    }
+    .insert(&tx.conn)
+    .await?;
+    credential::awaiting_consent(&tx, scope, credential).await?;
+    audit::append(
+        &tx,
+        scope,
+        "consent.begin",
+        Target::new("consent_request", row.id, ""),
+        json!({ "credential_id": credential, "pinned": pinned }),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(row)
+}
+
+/// One request of the partner.
+pub async fn get(scope: &Scope, id: ConsentRequestId) -> Result<Option<ConsentRequest>> {
+    Ok(scope
+        .find::<Entity>()
+        .filter(Column::Id.eq(id))
+        .one(scope.db().conn())
+        .await?)
+}
+
+/// What presenting a state answers.
+#[derive(Debug)]
+pub enum Presented {
+    /// No request has this state: forged, or from another installation.
+    Unknown,
+    /// It was presented before.
+    Replayed(Scope, ConsentRequest),
+    /// It came too late.
+    Expired(Scope, ConsentRequest),
+    /// Another browser began it; it stays open for that one.
+    OtherSession(Scope, ConsentRequest),
+    /// It is ours, and consumed by this call.
+    Accepted(Scope, ConsentRequest),
+}
+
+/// The scope of a request: its partner, acting for the administrator at the other end.
+fn scope_of(db: &Db, row: &ConsentRequest, address: &str) -> Scope {
+    let actor = Actor {
+        kind: "administrator",
+        id: row.id.to_string(),
+        name: "tenant administrator".into(),
+        address: address.to_owned(),
+    };
+    Scope::new(db, row.partner_id, Role::Admin, actor)
+}
+
+/// Presents the state of the consent step. Exactly one of any number of simultaneous calls is
+/// accepted.
+pub async fn present(
+    db: &Db,
+    state: &str,
+    session: Option<&str>,
+    address: &str,
+) -> Result<Presented> {
+    let row = Entity::find()
+        .filter(Column::StateHash.eq(keys::fingerprint(state)))
+        .one(db.conn())
+        .await?;
+    let Some(row) = row else {
+        return Ok(Presented::Unknown);
+    };
+    let scope = scope_of(db, &row, address);
+    let now = scope.now();
+    if row.used_at.is_some() {
+        return Ok(Presented::Replayed(scope, row));
+    }
+    if row.expires_at <= now {
+        return Ok(Presented::Expired(scope, row));
+    }
+    if row.session_hash.is_some() && row.session_hash.as_deref() != session {
+        return Ok(Presented::OtherSession(scope, row));
+    }
+    let consumed = execute(
+        db.conn(),
+        "UPDATE consent_requests SET used_at = $1
+         WHERE partner_id = $2 AND id = $3 AND used_at IS NULL",
+        vec![now.into(), row.partner_id.into(), row.id.into()],
+    )
+    .await?;
+    Ok(if consumed == 1 {
+        Presented::Accepted(scope, row)
+    } else {
+        Presented::Replayed(scope, row)
+    })
+}
+
+/// Moves an accepted request to the proving step: the administrator signs in, under another state.
+pub async fn begin_proof(
+    scope: &Scope,
+    id: ConsentRequestId,
+    claimed: DirectoryId,
+    scopes: &str,
+    proof_state: &str,
+) -> Result<()> {
+    execute(
+        scope.db().conn(),
+        "UPDATE consent_requests SET step = 'proving', claimed_directory_id = $1,
+            granted_scopes = $2, proof_state_hash = $3
+         WHERE partner_id = $4 AND id = $5 AND step = 'begun'",
+        vec![
+            claimed.into(),
+            scopes.into(),
+            keys::fingerprint(proof_state).into(),
+            scope.partner().into(),
+            id.into(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Presents the state of the proving step; it is consumed by the call.
+pub async fn present_proof(db: &Db, proof_state: &str, address: &str) -> Result<Presented> {
+    let hash = keys::fingerprint(proof_state);
+    let row = Entity::find()
+        .filter(Column::ProofStateHash.eq(&hash))
+        .one(db.conn())
+        .await?;
+    let Some(row) = row else {
+        return Ok(Presented::Unknown);
+    };
+    let scope = scope_of(db, &row, address);
+    if row.step != ConsentStep::Proving {
+        return Ok(Presented::Replayed(scope, row));
+    }
+    if row.expires_at <= scope.now() {
+        return Ok(Presented::Expired(scope, row));
+    }
+    let consumed = execute(
+        db.conn(),
+        "UPDATE consent_requests SET step = 'begun'
+         WHERE partner_id = $1 AND id = $2 AND step = 'proving'",
+        vec![row.partner_id.into(), row.id.into()],
+    )
+    .await?;
+    Ok(if consumed == 1 {
+        Presented::Accepted(scope, row)
+    } else {
+        Presented::Replayed(scope, row)
+    })
+}
+
+/// How a request ended, as stored.
+#[derive(Debug, Clone)]
+pub struct Ending<'a> {
+    /// Name of the outcome.
+    pub outcome: &'a str,
+    /// Microsoft's code, if it gave one.
+    pub code: Option<&'a str>,
+    /// More in words, for example the missing permissions.
+    pub detail: Option<String>,
+    /// Whether another check may change it.
+    pub step: ConsentStep,
+}
+
+/// Ends a request without a binding.
+pub async fn finish(scope: &Scope, request: &ConsentRequest, ending: Ending<'_>) -> Result<()> {
+    let tx = scope.begin().await?;
+    finish_in(&tx, scope, request, &ending, None).await?;
+    tx.commit().await
+}
+
+/// Ends a request with a binding: tenant, outcome and audit rows in one transaction.
+///
+/// # Errors
+/// [`Error::Conflict`] when the directory is bound by another partner.
+pub async fn bind(
+    scope: &Scope,
+    request: &ConsentRequest,
+    credential: &Credential,
+    directory: DirectoryId,
+    organization: &Organization,
+    ending: Ending<'_>,
+) -> Result<TenantId> {
+    let tx = scope.begin().await?;
+    let tenant = tenant::record_consent(
+        &tx,
+        scope,
+        credential,
+        directory,
+        organization,
+        &request.granted_scopes,
+    )
+    .await?;
+    execute(
+        &tx.conn,
+        "UPDATE credentials SET state = 'active', last_success_at = $1
+         WHERE partner_id = $2 AND id = $3 AND state <> 'revoked'",
+        vec![
+            scope.now().into(),
+            scope.partner().into(),
+            credential.id.into(),
+        ],
+    )
+    .await?;
+    finish_in(&tx, scope, request, &ending, Some(tenant)).await?;
+    tx.commit().await?;
+    Ok(tenant)
+}
+
+async fn finish_in(
+    tx: &crate::db::Tx,
+    scope: &Scope,
+    request: &ConsentRequest,
+    ending: &Ending<'_>,
+    tenant: Option<TenantId>,
+) -> Result<()> {
+    let changed = execute(
+        &tx.conn,
+        "UPDATE consent_requests SET step = $1, outcome = $2, outcome_code = $3,
+            outcome_detail = $4, tenant_id = $5, claimed_directory_id = $6, granted_scopes = $7,
+            finished_at = $8
+         WHERE partner_id = $9 AND id = $10 AND step <> 'finished'",
+        vec![
+            ending.step.as_str().into(),
+            ending.outcome.into(),
+            ending.code.map(str::to_owned).into(),
+            ending.detail.clone().into(),
+            tenant.into(),
+            request.claimed_directory_id.into(),
+            request.granted_scopes.clone().into(),
+            scope.now().into(),
+            scope.partner().into(),
+            request.id.into(),
+        ],
+    )
+    .await?;
+    if changed == 0 {
+        return Err(Error::Conflict("This request has ended already.".into()));
+    }
+    audit::append(
+        tx,
+        scope,
+        "consent.finish",
+        Target::new("consent_request", request.id, ending.outcome),
+        json!({ "outcome": ending.outcome, "code": ending.code, "detail": ending.detail,
+                "directory_id": request.claimed_directory_id }),
+    )
+    .await
+}
+
+/// Writes an audit row for a callback that changed nothing: replayed, expired, another session.
+pub async fn note_refusal(scope: &Scope, id: ConsentRequestId, why: &str) -> Result<()> {
+    let tx = scope.begin().await?;
+    audit::append(
+        &tx,
+        scope,
+        "consent.refuse",
+        Target::new("consent_request", id, why),
+        json!({ "outcome": why }),
+    )
+    .await?;
+    tx.commit().await
+}

@@ -1,0 +1,271 @@
+//! The connection. Nothing outside this crate sees it, but for the pools that apalis needs.
+
+use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
+
+use migrations::{Migrator, MigratorTrait};
+use sea_orm::{
+    AccessMode, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
+    QueryResult, SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
+    TransactionOptions, TransactionTrait, Value,
+};
+use sqlx::{
+    PgPool, SqlitePool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::{Clock, Error, Result};
+
+/// The sqlx pool under the connection, for the job queue alone.
+#[derive(Debug, Clone)]
+pub enum Pool {
+    /// Embedded.
+    Sqlite(SqlitePool),
+    /// Scale-out.
+    Postgres(PgPool),
+}
+
+/// A database and the clock that goes with it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Db {
+    connection: DatabaseConnection,
+    pool: Pool,
+    clock: Clock,
+    /// SQLite has one writer: queueing here is fair, its busy handler is not.
+    writer: Option<Arc<Mutex<()>>>,
+}
+
+/// An open write transaction. Dropped without [`Tx::commit`], it rolls back.
+pub(crate) struct Tx {
+    pub(crate) conn: DatabaseTransaction,
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl Tx {
+    pub(crate) async fn commit(self) -> Result<()> {
+        Ok(self.conn.commit().await?)
+    }
+}
+
+impl Db {
+    /// Opens `sqlite:PATH` (made with mode 0600 when missing) or `postgres://…`.
+    ///
+    /// # Errors
+    /// When the URL is of another kind or the database cannot be reached.
+    pub async fn connect(url: &str, clock: Clock) -> Result<Self> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            Self::connect_sqlite(path.trim_start_matches("//"), clock).await
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let options = PgConnectOptions::from_str(url)
+                .map_err(|e| Error::field("DATABASE_URL", e.to_string()))?
+                .application_name("tenantry");
+            let pool = PgPoolOptions::new()
+                .max_connections(16)
+                .acquire_timeout(Duration::from_secs(20))
+                .connect_with(options)
+                .await
+                .map_err(connect_failed)?;
+            Ok(Self {
+                connection: SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone()),
+                pool: Pool::Postgres(pool),
+                clock,
+                writer: None,
+            })
+        } else {
+            Err(Error::field(
+                "DATABASE_URL",
+                "it must start with sqlite: or postgres:",
+            ))
+        }
+    }
+
+    async fn connect_sqlite(path: &str, clock: Clock) -> Result<Self> {
+        private_file(Path::new(path))
+            .map_err(|e| Error::field("data-dir", format!("{path}: {e}")))?;
+        // FULL and secure_delete: an acknowledged write survives power loss, and a cleared secret
+        // leaves no copy in free pages (docs/adr/0004-sqlite-settings.md).
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(20))
+            .foreign_keys(true)
+            .pragma("secure_delete", "ON")
+            .pragma("cache_size", "-16000")
+            .pragma("temp_store", "MEMORY")
+            .statement_cache_capacity(64);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(6)
+            .acquire_timeout(Duration::from_secs(30))
+            .connect_with(options)
+            .await
+            .map_err(connect_failed)?;
+        Ok(Self {
+            connection: SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()),
+            pool: Pool::Sqlite(pool),
+            clock,
+            writer: Some(Arc::new(Mutex::new(()))),
+        })
+    }
+
+    /// Brings the schema up to date; several processes may call it at once.
+    pub async fn migrate(&self) -> Result<()> {
+        match &self.pool {
+            Pool::Sqlite(_) => Migrator::up(&self.connection, None).await?,
+            Pool::Postgres(pool) => {
+                // The migrator takes no lock of its own.
+                let mut lock = pool.acquire().await.map_err(connect_failed)?;
+                sqlx::query("SELECT pg_advisory_lock(7361)")
+                    .execute(&mut *lock)
+                    .await
+                    .map_err(connect_failed)?;
+                let done = Migrator::up(&self.connection, None).await;
+                sqlx::query("SELECT pg_advisory_unlock(7361)")
+                    .execute(&mut *lock)
+                    .await
+                    .map_err(connect_failed)?;
+                done?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of migrations not yet applied.
+    pub async fn pending_migrations(&self) -> Result<usize> {
+        Ok(Migrator::get_pending_migrations(&self.connection)
+            .await?
+            .len())
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The pool under it, for the job queue.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// `sqlite` or `postgres`.
+    pub fn kind(&self) -> &'static str {
+        match self.pool {
+            Pool::Sqlite(_) => "sqlite",
+            Pool::Postgres(_) => "postgres",
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        Ok(self.connection.ping().await?)
+    }
+
+    /// Closes all connections; what is committed stays.
+    pub async fn close(&self) {
+        match &self.pool {
+            Pool::Sqlite(pool) => pool.close().await,
+            Pool::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    pub(crate) fn conn(&self) -> &DatabaseConnection {
+        &self.connection
+    }
+
+    /// Begins a write: immediate on SQLite, so that a read before the write cannot go stale.
+    pub(crate) async fn begin(&self) -> Result<Tx> {
+        let turn = match &self.writer {
+            Some(writer) => Some(Arc::clone(writer).lock_owned().await),
+            None => None,
+        };
+        let conn = self
+            .connection
+            .begin_with_options(TransactionOptions {
+                isolation_level: None,
+                access_mode: None::<AccessMode>,
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            })
+            .await?;
+        Ok(Tx { conn, _turn: turn })
+    }
+
+    /// SQL for the database's own clock in milliseconds, moved by the clock's offset: leases of
+    /// several machines are compared on this one clock.
+    pub(crate) fn now_sql(&self) -> String {
+        let offset = self.clock.offset_ms();
+        match self.pool {
+            Pool::Sqlite(_) => {
+                format!(
+                    "(CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + {offset})"
+                )
+            }
+            Pool::Postgres(_) => {
+                format!("(CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) + {offset})")
+            }
+        }
+    }
+}
+
+/// Runs SQL with `$1`-style parameters, which both databases understand.
+pub(crate) async fn execute(
+    conn: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<u64, DbErr> {
+    let statement = Statement::from_sql_and_values(conn.get_database_backend(), sql, values);
+    Ok(conn.execute_raw(statement).await?.rows_affected())
+}
+
+pub(crate) async fn query_all(
+    conn: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<Vec<QueryResult>, DbErr> {
+    conn.query_all_raw(Statement::from_sql_and_values(
+        conn.get_database_backend(),
+        sql,
+        values,
+    ))
+    .await
+}
+
+pub(crate) async fn query_one(
+    conn: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<Option<QueryResult>, DbErr> {
+    conn.query_one_raw(Statement::from_sql_and_values(
+        conn.get_database_backend(),
+        sql,
+        values,
+    ))
+    .await
+}
+
+/// PostgreSQL wants to be told that a row is read in order to change it; SQLite's write transaction
+/// already excludes others.
+pub(crate) fn for_update(conn: &impl ConnectionTrait) -> &'static str {
+    match conn.get_database_backend() {
+        DatabaseBackend::Postgres => " FOR UPDATE",
+        _ => "",
+    }
+}
+
+fn connect_failed(error: sqlx::Error) -> Error {
+    Error::Database(DbErr::Conn(sea_orm::RuntimeErr::SqlxError(Arc::new(error))))
+}
+
+/// Makes the file with mode 0600 before SQLite would make it with the umask's.
+fn private_file(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    match std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map(|_| ()),
+    }
+}

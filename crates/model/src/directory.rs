@@ -1,0 +1,435 @@
+//! Reading a company's directory: users with their MFA state, groups and members, domains, counts.
+
+use sea_orm::{
+    ColumnTrait, ExprTrait, FromQueryResult, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, Value,
+    sea_query::{Expr, Func, LikeExpr, SimpleExpr},
+};
+
+use crate::{
+    CompanyId, Domain, Group, GroupMember, Listing, MappingId, Result, Scope, Timestamp, User,
+    Window,
+    db::{query_all, query_one},
+    entity::{domain, group, group_member},
+};
+
+/// `%text%` in lower case, with LIKE's own signs escaped by a backslash.
+pub(crate) fn like_pattern(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in text.trim().to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+pub(crate) fn contains(column: impl ColumnTrait, pattern: &str) -> SimpleExpr {
+    Expr::expr(Func::lower(Expr::col(column.as_column_ref())))
+        .like(LikeExpr::new(pattern).escape('\\'))
+}
+
+/// A user with what the registration report says. Every `None` means unknown.
+#[derive(Debug, Clone)]
+pub struct UserWithMfa {
+    /// The user.
+    pub user: User,
+    /// Whether MFA is registered.
+    pub mfa_registered: Option<bool>,
+    /// Whether the report calls them an administrator.
+    pub is_admin: Option<bool>,
+    /// Registered methods, in Microsoft's words.
+    pub methods: Vec<String>,
+}
+
+/// Filters of the users table.
+#[derive(Debug, Clone, Default)]
+pub struct UserFilter {
+    /// Part of name, UPN, mail, department or job title.
+    pub search: String,
+    /// `member` or `guest`.
+    pub user_type: Option<UserType>,
+    /// Account enabled.
+    pub enabled: Option<bool>,
+    /// MFA.
+    pub mfa: Option<MfaFilter>,
+    /// Has any licence.
+    pub licensed: Option<bool>,
+}
+
+/// Of the directory itself or of another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserType {
+    /// Not a guest.
+    Member,
+    /// Guest.
+    Guest,
+}
+
+/// What is known of MFA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MfaFilter {
+    /// Registered.
+    Registered,
+    /// Known not to be registered.
+    NotRegistered,
+    /// Could not be read, or not reported.
+    Unknown,
+}
+
+/// Sort order of the users table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UserSort {
+    /// By display name.
+    #[default]
+    Name,
+    /// By user principal name.
+    PrincipalName,
+    /// By department.
+    Department,
+    /// By date of creation.
+    Created,
+}
+
+const USERS: &str = "FROM users u LEFT JOIN mfa_registrations m
+    ON m.partner_id = u.partner_id AND m.mapping_id = u.mapping_id AND m.id = u.id
+    AND m.removed_at IS NULL
+    WHERE u.partner_id = $1 AND u.company_id = $2 AND u.removed_at IS NULL";
+
+/// The condition of a filter and its parameters; `None` when the company is out of scope.
+fn users_where(scope: &Scope, company: CompanyId, filter: &UserFilter) -> Option<(String, Vec<Value>)> {
+    if !scope.sees(company) {
+        return None;
+    }
+    let mut sql = USERS.to_owned();
+    let mut values: Vec<Value> = vec![scope.partner().into(), company.into()];
+    if !filter.search.trim().is_empty() {
+        sql.push_str(
+            " AND (LOWER(u.display_name) LIKE $3 ESCAPE '\\' \
+             OR LOWER(u.user_principal_name) LIKE $3 ESCAPE '\\' \
+             OR LOWER(COALESCE(u.mail, '')) LIKE $3 ESCAPE '\\' \
+             OR LOWER(COALESCE(u.department, '')) LIKE $3 ESCAPE '\\' \
+             OR LOWER(COALESCE(u.job_title, '')) LIKE $3 ESCAPE '\\')",
+        );
+        values.push(like_pattern(&filter.search).into());
+    }
+    match filter.user_type {
+        Some(UserType::Guest) => sql.push_str(" AND LOWER(u.user_type) = 'guest'"),
+        Some(UserType::Member) => {
+            sql.push_str(" AND (u.user_type IS NULL OR LOWER(u.user_type) <> 'guest')");
+        }
+        None => {}
+    }
+    match filter.enabled {
+        Some(true) => sql.push_str(" AND u.account_enabled"),
+        Some(false) => sql.push_str(" AND NOT u.account_enabled"),
+        None => {}
+    }
+    match filter.licensed {
+        Some(true) => sql.push_str(" AND u.licensed"),
+        Some(false) => sql.push_str(" AND NOT u.licensed"),
+        None => {}
+    }
+    match filter.mfa {
+        Some(MfaFilter::Registered) => sql.push_str(" AND m.is_mfa_registered"),
+        Some(MfaFilter::NotRegistered) => sql.push_str(" AND NOT m.is_mfa_registered"),
+        Some(MfaFilter::Unknown) => sql.push_str(" AND m.is_mfa_registered IS NULL"),
+        None => {}
+    }
+    Some((sql, values))
+}
+
+/// Users of a company.
+pub async fn users(
+    scope: &Scope,
+    company: CompanyId,
+    filter: &UserFilter,
+    sort: UserSort,
+    descending: bool,
+    window: Window,
+) -> Result<Listing<UserWithMfa>> {
+    let Some((condition, values)) = users_where(scope, company, filter) else {
+        return Ok(Listing { rows: vec![], total: 0 });
+    };
+    let conn = scope.db().conn();
+    let total: i64 = query_one(conn, &format!("SELECT COUNT(*) AS n {condition}"), values.clone())
+        .await?
+        .map_or(Ok(0), |r| r.try_get("", "n"))?;
+    let column = match sort {
+        UserSort::Name => "u.display_name",
+        UserSort::PrincipalName => "u.user_principal_name",
+        UserSort::Department => "u.department",
+        UserSort::Created => "u.account_created_at",
+    };
+    let direction = if descending { "DESC" } else { "ASC" };
+    let sql = format!(
+        "SELECT u.*, m.is_mfa_registered, m.is_admin, m.methods {condition}
+         ORDER BY {column} {direction}, u.mapping_id, u.id LIMIT {} OFFSET {}",
+        window.limit, window.offset
+    );
+    let rows = query_all(conn, &sql, values).await?;
+    Ok(Listing {
+        rows: rows.iter().map(user_row).collect::<Result<_>>()?,
+        total: u64::try_from(total).unwrap_or_default(),
+    })
+}
+
+fn user_row(row: &sea_orm::QueryResult) -> Result<UserWithMfa> {
+    let methods: Option<String> = row.try_get("", "methods")?;
+    Ok(UserWithMfa {
+        user: User::from_query_result(row, "")?,
+        mfa_registered: row.try_get("", "is_mfa_registered")?,
+        is_admin: row.try_get("", "is_admin")?,
+        methods: methods
+            .and_then(|json| serde_json::from_str(&json).ok())
+            .unwrap_or_default(),
+    })
+}
+
+/// One user of a company by Microsoft's id, also a removed one: its history stays readable.
+pub async fn user(scope: &Scope, company: CompanyId, id: &str) -> Result<Option<UserWithMfa>> {
+    if !scope.sees(company) {
+        return Ok(None);
+    }
+    query_one(
+        scope.db().conn(),
+        "SELECT u.*, m.is_mfa_registered, m.is_admin, m.methods FROM users u
+         LEFT JOIN mfa_registrations m ON m.partner_id = u.partner_id
+            AND m.mapping_id = u.mapping_id AND m.id = u.id AND m.removed_at IS NULL
+         WHERE u.partner_id = $1 AND u.company_id = $2 AND u.id = $3
+         ORDER BY u.removed_at IS NOT NULL, u.changed_at DESC LIMIT 1",
+        vec![scope.partner().into(), company.into(), id.into()],
+    )
+    .await?
+    .as_ref()
+    .map(user_row)
+    .transpose()
+}
+
+/// Groups that a user (or any object) is in.
+pub async fn groups_of(scope: &Scope, mapping: MappingId, object: &str) -> Result<Vec<Group>> {
+    let memberships: Vec<String> = scope
+        .find::<group_member::Entity>()
+        .filter(group_member::Column::MappingId.eq(mapping))
+        .filter(group_member::Column::Id.eq(object))
+        .filter(group_member::Column::RemovedAt.is_null())
+        .all(scope.db().conn())
+        .await?
+        .into_iter()
+        .map(|m| m.group_id)
+        .collect();
+    Ok(scope
+        .find::<group::Entity>()
+        .filter(group::Column::MappingId.eq(mapping))
+        .filter(group::Column::Id.is_in(memberships))
+        .filter(group::Column::RemovedAt.is_null())
+        .order_by_asc(group::Column::DisplayName)
+        .all(scope.db().conn())
+        .await?)
+}
+
+/// A group and how many members it has.
+#[derive(Debug, Clone)]
+pub struct GroupWithCount {
+    /// The group.
+    pub group: Group,
+    /// Direct members known.
+    pub members: i64,
+}
+
+/// Groups of a company by name, with the number of members.
+pub async fn groups(
+    scope: &Scope,
+    company: CompanyId,
+    search: &str,
+    kind: Option<&str>,
+    window: Window,
+) -> Result<Listing<GroupWithCount>> {
+    let mut query = scope
+        .find::<group::Entity>()
+        .filter(group::Column::CompanyId.eq(company))
+        .filter(group::Column::RemovedAt.is_null());
+    if !search.trim().is_empty() {
+        let pattern = like_pattern(search);
+        query = query.filter(
+            contains(group::Column::DisplayName, &pattern)
+                .or(contains(group::Column::Description, &pattern)),
+        );
+    }
+    if let Some(kind) = kind {
+        query = query.filter(group::Column::Kind.eq(kind));
+    }
+    let conn = scope.db().conn();
+    let total = query.clone().count(conn).await?;
+    let found = query
+        .order_by_asc(group::Column::DisplayName)
+        .order_by_asc(group::Column::Id)
+        .offset(window.offset)
+        .limit(window.limit)
+        .all(conn)
+        .await?;
+    let mut rows = Vec::with_capacity(found.len());
+    for group in found {
+        let members = count_members(scope, &group).await?;
+        rows.push(GroupWithCount { group, members });
+    }
+    Ok(Listing { rows, total })
+}
+
+async fn count_members(scope: &Scope, group: &Group) -> Result<i64> {
+    let count = scope
+        .find::<group_member::Entity>()
+        .filter(group_member::Column::MappingId.eq(group.mapping_id))
+        .filter(group_member::Column::GroupId.eq(&group.id))
+        .filter(group_member::Column::RemovedAt.is_null())
+        .count(scope.db().conn())
+        .await?;
+    Ok(i64::try_from(count).unwrap_or_default())
+}
+
+/// One group of a company by Microsoft's id.
+pub async fn group(scope: &Scope, company: CompanyId, id: &str) -> Result<Option<GroupWithCount>> {
+    let found = scope
+        .find::<group::Entity>()
+        .filter(group::Column::CompanyId.eq(company))
+        .filter(group::Column::Id.eq(id))
+        .order_by_desc(group::Column::ChangedAt)
+        .one(scope.db().conn())
+        .await?;
+    match found {
+        None => Ok(None),
+        Some(group) => Ok(Some(GroupWithCount {
+            members: count_members(scope, &group).await?,
+            group,
+        })),
+    }
+}
+
+/// Direct members of a group, by name.
+pub async fn members(
+    scope: &Scope,
+    group: &Group,
+    search: &str,
+    window: Window,
+) -> Result<Listing<GroupMember>> {
+    let mut query = scope
+        .find::<group_member::Entity>()
+        .filter(group_member::Column::MappingId.eq(group.mapping_id))
+        .filter(group_member::Column::GroupId.eq(&group.id))
+        .filter(group_member::Column::RemovedAt.is_null());
+    if !search.trim().is_empty() {
+        query = query.filter(contains(
+            group_member::Column::DisplayName,
+            &like_pattern(search),
+        ));
+    }
+    Ok(Listing {
+        total: query.clone().count(scope.db().conn()).await?,
+        rows: query
+            .order_by_asc(group_member::Column::DisplayName)
+            .order_by_asc(group_member::Column::Id)
+            .offset(window.offset)
+            .limit(window.limit)
+            .all(scope.db().conn())
+            .await?,
+    })
+}
+
+/// Domains of a company, the default one first.
+pub async fn domains(scope: &Scope, company: CompanyId) -> Result<Vec<Domain>> {
+    let mut rows = scope
+        .find::<domain::Entity>()
+        .filter(domain::Column::CompanyId.eq(company))
+        .filter(domain::Column::RemovedAt.is_null())
+        .order_by_asc(domain::Column::Id)
+        .all(scope.db().conn())
+        .await?;
+    rows.sort_by_key(|d| d.is_default != Some(true));
+    Ok(rows)
+}
+
+/// Counts of a company's directory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// Users that are not guests.
+    pub members: i64,
+    /// Guests.
+    pub guests: i64,
+    /// Disabled accounts.
+    pub disabled: i64,
+    /// Users with any licence.
+    pub licensed: i64,
+    /// Administrators, as the registration report says.
+    pub admins: i64,
+    /// MFA registered.
+    pub mfa_registered: i64,
+    /// Known not to be registered.
+    pub mfa_not_registered: i64,
+    /// Not known.
+    pub mfa_unknown: i64,
+    /// Groups.
+    pub groups: i64,
+}
+
+/// Counts for the overview page.
+pub async fn overview(scope: &Scope, company: CompanyId) -> Result<Overview> {
+    if !scope.sees(company) {
+        return Ok(Overview::default());
+    }
+    let conn = scope.db().conn();
+    let keys: Vec<Value> = vec![scope.partner().into(), company.into()];
+    let row = query_one(
+        conn,
+        &format!(
+            "SELECT COUNT(*) AS users,
+                COALESCE(SUM(CASE WHEN LOWER(u.user_type) = 'guest' THEN 1 ELSE 0 END), 0) AS guests,
+                COALESCE(SUM(CASE WHEN NOT u.account_enabled THEN 1 ELSE 0 END), 0) AS disabled,
+                COALESCE(SUM(CASE WHEN u.licensed THEN 1 ELSE 0 END), 0) AS licensed,
+                COALESCE(SUM(CASE WHEN m.is_admin THEN 1 ELSE 0 END), 0) AS admins,
+                COALESCE(SUM(CASE WHEN m.is_mfa_registered THEN 1 ELSE 0 END), 0) AS registered,
+                COALESCE(SUM(CASE WHEN NOT m.is_mfa_registered THEN 1 ELSE 0 END), 0) AS missing
+             {USERS}"
+        ),
+        keys.clone(),
+    )
+    .await?;
+    let groups: i64 = query_one(
+        conn,
+        "SELECT COUNT(*) AS n FROM groups
+         WHERE partner_id = $1 AND company_id = $2 AND removed_at IS NULL",
+        keys,
+    )
+    .await?
+    .map_or(Ok(0), |r| r.try_get("", "n"))?;
+    let Some(row) = row else {
+        return Ok(Overview::default());
+    };
+    let users: i64 = row.try_get("", "users")?;
+    let guests: i64 = row.try_get("", "guests")?;
+    let (registered, missing): (i64, i64) =
+        (row.try_get("", "registered")?, row.try_get("", "missing")?);
+    Ok(Overview {
+        members: users - guests,
+        guests,
+        disabled: row.try_get("", "disabled")?,
+        licensed: row.try_get("", "licensed")?,
+        admins: row.try_get("", "admins")?,
+        mfa_registered: registered,
+        mfa_not_registered: missing,
+        mfa_unknown: users - registered - missing,
+        groups,
+    })
+}
+
+/// When the company's data was last brought up to date: the oldest of its mappings' last syncs, or
+/// `None` when one was never synced.
+pub fn synced_at(mappings: &[crate::mapping::MappingRow]) -> Option<Timestamp> {
+    mappings
+        .iter()
+        .map(|m| m.mapping.last_sync_at)
+        .collect::<Option<Vec<_>>>()?
+        .into_iter()
+        .min()
+}

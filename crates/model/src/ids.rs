@@ -1,0 +1,76 @@
+//! Typed ids. Ours are UUID version 7, so that rows made one after another lie side by side;
+//! [`DirectoryId`] and [`ClientId`] are Microsoft's.
+
+use std::{fmt, str::FromStr};
+
+use sea_orm::{DbErr, DeriveValueType, TryFromU64};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Clock;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])+ $name:ident),+ $(,)?) => { $(
+        $(#[$doc])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType,
+                 Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// A fresh id: the clock's time and 74 random bits.
+            pub fn generate(clock: &Clock) -> Self {
+                let ms = u64::try_from(clock.now().0).unwrap_or_default();
+                let time = uuid::Timestamp::from_unix(
+                    uuid::NoContext, ms / 1000, u32::try_from(ms % 1000).unwrap_or_default() * 1_000_000);
+                Self(Uuid::new_v7(time))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map(Self)
+            }
+        }
+
+        impl TryFromU64 for $name {
+            fn try_from_u64(_: u64) -> Result<Self, DbErr> {
+                Err(DbErr::ConvertFromU64(stringify!($name)))
+            }
+        }
+    )+ };
+}
+
+ids! {
+    /// An MSP organisation.
+    PartnerId,
+    /// A person who signs in.
+    MemberId,
+    /// An Entra application registration that a partner brought.
+    CredentialId,
+    /// A directory as one credential sees it (our row, not Microsoft's id).
+    TenantId,
+    /// One attempt at admin consent.
+    ConsentRequestId,
+    /// A customer of a partner.
+    CompanyId,
+    /// Company ↔ tenant.
+    MappingId,
+    /// One unit of background work.
+    RunId,
+    /// An API token (its row, not its secret).
+    ApiTokenId,
+    /// An invitation.
+    InvitationId,
+    /// Microsoft's tenant id of an Entra directory.
+    DirectoryId,
+    /// Microsoft's application (client) id of a registration.
+    ClientId,
+}

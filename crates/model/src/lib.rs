@@ -1,0 +1,77 @@
+//! Tables and rules. The only SQL of the product lives here, and [`Scope`] is the only door to it:
+//! every read and write of a partner's rows goes through one, which adds the partner (and, where the
+//! membership is limited, the companies) to the statement.
+
+pub mod api_token;
+pub mod audit;
+pub mod company;
+pub mod consent_request;
+pub mod credential;
+pub mod directory;
+pub mod inventory;
+pub mod mapping;
+pub mod member;
+pub mod partner;
+pub mod run;
+pub mod run_event;
+pub mod secure_score;
+pub mod session;
+pub mod tenant;
+
+mod clock;
+mod db;
+mod entity;
+mod error;
+mod ids;
+mod scope;
+
+pub use clock::{Clock, Timestamp};
+pub use db::{Db, Pool};
+pub use entity::types::{
+    CollectorState, ConsentStep, CredentialKind, CredentialState, Role, RunCause, RunKind,
+    RunState, TenantState,
+};
+pub use entity::{
+    api_token::Model as ApiToken, audit_row::Model as AuditRow, company::Model as Company,
+    consent_request::Model as ConsentRequest, control_profile::Model as ControlProfile,
+    control_score::Model as ControlScore, domain::Model as Domain, group::Model as Group,
+    group_member::Model as GroupMember, mapping::Model as Mapping, member::Model as Member,
+    membership::Model as Membership, mfa_registration::Model as MfaRegistration,
+    partner::Model as Partner, run::Model as Run, run_collector::Model as RunCollector,
+    run_event::Model as RunEvent, secure_score::Model as SecureScore, tenant::Model as Tenant,
+    user::Model as User,
+};
+pub use error::{Error, FieldError, Result};
+pub use ids::{
+    ApiTokenId, ClientId, CompanyId, ConsentRequestId, CredentialId, DirectoryId, InvitationId,
+    MappingId, MemberId, PartnerId, RunId, TenantId,
+};
+pub use scope::{Actor, Scope};
+
+/// One page of a list and, where asked for, the number of rows that match in all.
+#[derive(Debug, Clone)]
+pub struct Listing<T> {
+    /// The rows of this page.
+    pub rows: Vec<T>,
+    /// Rows that match in all.
+    pub total: u64,
+}
+
+/// Which part of a list to read.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    /// Rows to skip.
+    pub offset: u64,
+    /// Rows to return at most.
+    pub limit: u64,
+}
+
+impl Window {
+    /// Page `number` (from 1) of `size` rows.
+    pub fn page(number: u64, size: u64) -> Self {
+        Self {
+            offset: number.saturating_sub(1).saturating_mul(size),
+            limit: size,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Partners and their data keys.
+
+use keys::{ContentKey, Keyring, Sealed};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder,
+};
+use serde_json::json;
+
+use crate::{
+    Actor, Db, Error, MemberId, Partner, PartnerId, Result, Role, Scope,
+    audit::{self, Target},
+    db::{Tx, execute, query_one},
+    entity::{partner, partner_key},
+    member,
+};
+
+/// How many partners the installation has.
+pub async fn count(db: &Db) -> Result<u64> {
+    Ok(partner::Entity::find().count(db.conn()).await?)
+}
+
+/// All partners, by name; for the operator.
+pub async fn list(db: &Db) -> Result<Vec<Partner>> {
+    Ok(partner::Entity::find()
+        .order_by_asc(partner::Column::Name)
+        .all(db.conn())
+        .await?)
+}
+
+/// The scope's own partner.
+pub async fn current(scope: &Scope) -> Result<Partner> {
+    partner::Entity::find_by_id(scope.partner())
+        .one(scope.db().conn())
+        .await?
+        .ok_or_else(|| Error::Stored("the scope's partner does not exist".into()))
+}
+
+/// Makes a partner with its data key; the caller adds its first member or invitation.
+///
+/// # Errors
+/// [`Error::Invalid`] for an empty or over-long name.
+pub async fn create(db: &Db, keyring: &Keyring, name: &str) -> Result<PartnerId> {
+    let tx = db.begin().await?;
+    let id = create_in(&tx, db, keyring, name).await?;
+    tx.commit().await?;
+    Ok(id)
+}
+
+async fn create_in(tx: &Tx, db: &Db, keyring: &Keyring, name: &str) -> Result<PartnerId> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > 120 {
+        return Err(Error::field(
+            "partner",
+            "Enter the organisation's name, at most 120 characters.",
+        ));
+    }
+    let id = PartnerId::generate(db.clock());
+    let now = db.clock().now();
+    partner::ActiveModel {
+        id: Set(id),
+        name: Set(name.to_owned()),
+        created_at: Set(now),
+        audit_seq: Set(0),
+        audit_head: Set(String::new()),
+        run_number: Set(0),
+    }
+    .insert(&tx.conn)
+    .await?;
+    partner_key::ActiveModel {
+        partner_id: Set(id),
+        version: Set(1),
+        provider_key: Set(keyring.provider_id()),
+        wrapped: Set(keyring.new_partner_key(id.0)?.as_bytes().to_vec()),
+        created_at: Set(now),
+    }
+    .insert(&tx.conn)
+    .await?;
+    audit::append(
+        tx,
+        &Scope::operator(db, id),
+        "partner.create",
+        Target::new("partner", id, name),
+        json!({ "name": name }),
+    )
+    .await?;
+    Ok(id)
+}
+
+/// The one-time token that opens `/setup`, made anew; only its hash is kept. `None` once a partner
+/// exists.
+pub async fn new_setup_token(db: &Db) -> Result<Option<String>> {
+    let tx = db.begin().await?;
+    if partner::Entity::find().count(&tx.conn).await? > 0 {
+        return Ok(None);
+    }
+    let token = keys::random_token()?;
+    execute(&tx.conn, "DELETE FROM setup_tokens", vec![]).await?;
+    execute(
+        &tx.conn,
+        "INSERT INTO setup_tokens (token_hash, created_at) VALUES ($1, $2)",
+        vec![keys::fingerprint(&token).into(), db.clock().now().into()],
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Some(token))
+}
+
+/// Whether the token opens `/setup` now.
+pub async fn setup_token_is_valid(db: &Db, token: &str) -> Result<bool> {
+    setup_token_in(db.conn(), token).await
+}
+
+async fn setup_token_in(conn: &impl ConnectionTrait, token: &str) -> Result<bool> {
+    Ok(query_one(
+        conn,
+        "SELECT token_hash FROM setup_tokens WHERE token_hash = $1",
+        vec![keys::fingerprint(token).into()],
+    )
+    .await?
+    .is_some())
+}
+
+/// First start: the partner, its owner and the end of the setup token, in one transaction.
+///
+/// # Errors
+/// [`Error::Conflict`] when the token was used or is wrong, [`Error::Invalid`] for the fields.
+pub async fn set_up(
+    db: &Db,
+    keyring: &Keyring,
+    token: &str,
+    name: &str,
+    email: &str,
+    password_hash: &str,
+) -> Result<(PartnerId, MemberId)> {
+    let tx = db.begin().await?;
+    if !setup_token_in(&tx.conn, token).await? {
+        return Err(Error::Conflict(
+            "This setup link was used already or is not the one on the console. Restart the \
+             server to get a new one."
+                .into(),
+        ));
+    }
+    execute(&tx.conn, "DELETE FROM setup_tokens", vec![]).await?;
+    let partner = create_in(&tx, db, keyring, name).await?;
+    let member = member::create_in(&tx, db, email, Some(password_hash)).await?;
+    member::join_in(
+        &tx,
+        &Scope::new(
+            db,
+            partner,
+            Role::Owner,
+            Actor {
+                kind: "operator",
+                id: String::new(),
+                name: "setup".into(),
+                address: String::new(),
+            },
+        ),
+        member,
+        Role::Owner,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok((partner, member))
+}
+
+/// The partner's present data key and its version.
+pub(crate) async fn data_key(
+    conn: &impl ConnectionTrait,
+    keyring: &Keyring,
+    partner: PartnerId,
+    version: Option<i64>,
+) -> Result<(ContentKey, i64)> {
+    let mut query =
+        partner_key::Entity::find().filter(partner_key::Column::PartnerId.eq(partner));
+    if let Some(version) = version {
+        query = query.filter(partner_key::Column::Version.eq(version));
+    }
+    let row = query
+        .order_by_desc(partner_key::Column::Version)
+        .one(conn)
+        .await?
+        .ok_or_else(|| Error::Stored("the partner has no data key".into()))?;
+    let key = keyring.partner_key(
+        &row.provider_key,
+        partner.0,
+        &Sealed::from_bytes(row.wrapped),
+    )?;
+    Ok((key, row.version))
+}

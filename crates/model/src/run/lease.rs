@@ -1,0 +1,431 @@
+//! A worker's hold on a run: a lease on the database's clock and a fencing number that every write
+//! checks, so that a worker that was taken for dead cannot write after its successor began.
+
+use sea_orm::EntityTrait;
+
+use crate::{
+    Actor, CollectorState, Db, Error, Mapping, MappingId, PartnerId, Result, Role, Run, RunId,
+    RunState, Scope, Timestamp,
+    credential::{self, Credential},
+    db::{Tx, execute, query_one},
+    entity::{credential as credential_entity, mapping, run, tenant},
+    run_event,
+};
+
+/// What a worker holds while it works on a run.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// The run as claimed.
+    pub run: Run,
+    /// Its mapping.
+    pub mapping: Mapping,
+    /// The tenant to read.
+    pub tenant: crate::Tenant,
+    /// The credential to read with.
+    pub credential: Credential,
+    scope: Scope,
+    fence: i64,
+    generation: i64,
+    ttl_ms: i64,
+}
+
+/// What a heartbeat learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beat {
+    /// Carry on.
+    Held,
+    /// Somebody cancelled the run: stop and settle it as cancelled.
+    Cancelled,
+    /// Another worker has it: stop and write nothing.
+    Lost,
+}
+
+/// Work done by a collector since the last write: added to its row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Pages read.
+    pub pages: i64,
+    /// Objects read.
+    pub read: i64,
+    /// Objects not known before.
+    pub new: i64,
+    /// Objects that differ from what was known.
+    pub changed: i64,
+    /// Objects marked removed.
+    pub removed: i64,
+    /// Requests sent.
+    pub requests: i64,
+    /// Requests that Microsoft throttled.
+    pub throttled: i64,
+    /// Milliseconds waited because of that.
+    pub waited_ms: i64,
+}
+
+/// How a collector ended.
+#[derive(Debug, Clone)]
+pub struct CollectorEnd {
+    /// Succeeded, partial, skipped, failed or cancelled.
+    pub state: CollectorState,
+    /// Microsoft's code, if any.
+    pub code: Option<String>,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// What to do.
+    pub remedy: Option<String>,
+}
+
+/// Why a run failed or is tried again.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Microsoft's code, if any.
+    pub code: Option<String>,
+    /// What happened.
+    pub error: String,
+    /// What to do.
+    pub remedy: Option<String>,
+}
+
+/// Claims a waiting run for `worker`. The attempt is counted here, so that a run that kills its
+/// worker is not tried for ever. `None` when it does not wait any more: a doubled delivery.
+pub async fn claim(
+    db: &Db,
+    partner: PartnerId,
+    id: RunId,
+    worker: &str,
+    ttl_ms: i64,
+) -> Result<Option<Lease>> {
+    let tx = db.begin().await?;
+    let now = db.clock().now();
+    let claimed = execute(
+        &tx.conn,
+        &format!(
+            "UPDATE runs SET state = 'running', attempt = attempt + 1, fence = fence + 1,
+                worker = $1, lease_until = {} + $2, started_at = COALESCE(started_at, $3),
+                finished_at = NULL, error = NULL, error_code = NULL, remedy = NULL
+             WHERE partner_id = $4 AND id = $5 AND state IN ('queued', 'retrying')
+                AND not_before <= $3",
+            db.now_sql()
+        ),
+        vec![
+            worker.into(),
+            ttl_ms.into(),
+            now.into(),
+            partner.into(),
+            id.into(),
+        ],
+    )
+    .await?;
+    if claimed == 0 {
+        return Ok(None);
+    }
+    let missing = || Error::Stored("a run's row, mapping, tenant or credential is gone".into());
+    let run = run::Entity::find_by_id((partner, id))
+        .one(&tx.conn)
+        .await?
+        .ok_or_else(missing)?;
+    let generation: i64 = query_one(
+        &tx.conn,
+        "UPDATE mappings SET generation = generation + 1 WHERE partner_id = $1 AND id = $2
+         RETURNING generation",
+        vec![partner.into(), run.mapping_id.into()],
+    )
+    .await?
+    .ok_or_else(missing)?
+    .try_get("", "generation")?;
+    let mapping = mapping::Entity::find_by_id((partner, run.mapping_id))
+        .one(&tx.conn)
+        .await?
+        .ok_or_else(missing)?;
+    let tenant = tenant::Entity::find_by_id((partner, mapping.tenant_id))
+        .one(&tx.conn)
+        .await?
+        .ok_or_else(missing)?;
+    let credential = credential_entity::Entity::find_by_id((partner, mapping.credential_id))
+        .one(&tx.conn)
+        .await?
+        .ok_or_else(missing)?
+        .into();
+    execute(
+        &tx.conn,
+        "DELETE FROM run_collectors WHERE partner_id = $1 AND run_id = $2",
+        vec![partner.into(), id.into()],
+    )
+    .await?;
+    let text = format!("Attempt {} of {} started", run.attempt, super::MAX_ATTEMPTS);
+    run_event::append(&tx.conn, partner, id, now, "info", &text).await?;
+    tx.commit().await?;
+    let actor = Actor {
+        kind: "run",
+        id: id.to_string(),
+        name: format!("job #{}", run.number),
+        address: String::new(),
+    };
+    Ok(Some(Lease {
+        scope: Scope::new(db, partner, Role::Technician, actor),
+        fence: run.fence,
+        generation,
+        ttl_ms,
+        run,
+        mapping,
+        tenant,
+        credential,
+    }))
+}
+
+impl Lease {
+    /// The scope of the run's partner, acting as the run.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Number of this pass over the mapping: rows seen by it carry it.
+    pub fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    /// The mapping whose rows this run may write.
+    pub fn mapping_id(&self) -> MappingId {
+        self.mapping.id
+    }
+
+    /// The client secret, for the token request.
+    pub async fn open_secret(&self, keyring: &keys::Keyring) -> Result<Option<keys::Secret>> {
+        credential::open_secret(&self.scope, keyring, self.credential.id).await
+    }
+
+    /// Renews the lease. Called at a third of its life and when a page takes long.
+    pub async fn beat(&self) -> Result<Beat> {
+        let tx = self.scope.begin().await?;
+        let beat = self.beat_in(&tx).await?;
+        tx.commit().await?;
+        Ok(beat)
+    }
+
+    async fn beat_in(&self, tx: &Tx) -> Result<Beat> {
+        let row = query_one(
+            &tx.conn,
+            &format!(
+                "UPDATE runs SET lease_until = {} + $1
+                 WHERE partner_id = $2 AND id = $3 AND fence = $4 AND state = 'running'
+                 RETURNING cancel_requested_at",
+                self.scope.db().now_sql()
+            ),
+            vec![
+                self.ttl_ms.into(),
+                self.run.partner_id.into(),
+                self.run.id.into(),
+                self.fence.into(),
+            ],
+        )
+        .await?;
+        Ok(match row {
+            None => Beat::Lost,
+            Some(row) => match row.try_get::<Option<Timestamp>>("", "cancel_requested_at")? {
+                Some(_) => Beat::Cancelled,
+                None => Beat::Held,
+            },
+        })
+    }
+
+    /// Begins a write that goes through only while the lease is held.
+    pub(crate) async fn begin(&self) -> Result<Tx> {
+        let tx = self.scope.begin().await?;
+        match self.beat_in(&tx).await? {
+            Beat::Held => Ok(tx),
+            Beat::Cancelled | Beat::Lost => Err(Error::LeaseLost),
+        }
+    }
+
+    /// Writes the list of collectors that this attempt will run.
+    pub async fn announce(&self, names: &[&str]) -> Result<()> {
+        let tx = self.begin().await?;
+        for (position, name) in names.iter().enumerate() {
+            execute(
+                &tx.conn,
+                "INSERT INTO run_collectors (partner_id, run_id, name, position, state)
+                 VALUES ($1, $2, $3, $4, 'waiting')",
+                vec![
+                    self.run.partner_id.into(),
+                    self.run.id.into(),
+                    (*name).into(),
+                    i64::try_from(position).unwrap_or_default().into(),
+                ],
+            )
+            .await?;
+        }
+        tx.commit().await
+    }
+
+    /// Marks a collector as reading; `expected` is the number of objects it will likely read.
+    pub async fn collector_started(&self, name: &str, expected: Option<i64>) -> Result<()> {
+        let tx = self.begin().await?;
+        execute(
+            &tx.conn,
+            "UPDATE run_collectors SET state = 'running', started_at = $1, expected = $2
+             WHERE partner_id = $3 AND run_id = $4 AND name = $5",
+            vec![
+                self.scope.now().into(),
+                expected.into(),
+                self.run.partner_id.into(),
+                self.run.id.into(),
+                name.into(),
+            ],
+        )
+        .await?;
+        tx.commit().await
+    }
+
+    /// Adds to a collector's counts inside a page's transaction.
+    pub(crate) async fn count_in(&self, tx: &Tx, name: &str, counts: Counts) -> Result<()> {
+        execute(
+            &tx.conn,
+            "UPDATE run_collectors SET pages = pages + $1, objects_read = objects_read + $2,
+                objects_new = objects_new + $3, objects_changed = objects_changed + $4,
+                objects_removed = objects_removed + $5, requests = requests + $6,
+                throttled = throttled + $7, waited_ms = waited_ms + $8
+             WHERE partner_id = $9 AND run_id = $10 AND name = $11",
+            vec![
+                counts.pages.into(),
+                counts.read.into(),
+                counts.new.into(),
+                counts.changed.into(),
+                counts.removed.into(),
+                counts.requests.into(),
+                counts.throttled.into(),
+                counts.waited_ms.into(),
+                self.run.partner_id.into(),
+                self.run.id.into(),
+                name.into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Adds to a collector's counts on their own, where no row was written.
+    pub async fn count(&self, name: &str, counts: Counts) -> Result<()> {
+        let tx = self.begin().await?;
+        self.count_in(&tx, name, counts).await?;
+        tx.commit().await
+    }
+
+    /// Ends a collector and says so in the timeline.
+    pub async fn collector_ended(&self, name: &str, end: &CollectorEnd) -> Result<()> {
+        let tx = self.begin().await?;
+        let now = self.scope.now();
+        execute(
+            &tx.conn,
+            "UPDATE run_collectors SET state = $1, code = $2, reason = $3, remedy = $4,
+                finished_at = $5
+             WHERE partner_id = $6 AND run_id = $7 AND name = $8",
+            vec![
+                end.state.as_str().into(),
+                end.code.clone().into(),
+                end.reason.clone().into(),
+                end.remedy.clone().into(),
+                now.into(),
+                self.run.partner_id.into(),
+                self.run.id.into(),
+                name.into(),
+            ],
+        )
+        .await?;
+        let level = match end.state {
+            CollectorState::Succeeded => "info",
+            CollectorState::Failed => "error",
+            _ => "warn",
+        };
+        let text = match &end.reason {
+            Some(reason) => format!("{name}: {}. {reason}", end.state),
+            None => format!("{name}: {}", end.state),
+        };
+        run_event::append(&tx.conn, self.run.partner_id, self.run.id, now, level, &text).await?;
+        tx.commit().await
+    }
+
+    /// Adds a line to the timeline.
+    pub async fn event(&self, level: &str, text: &str) -> Result<()> {
+        let tx = self.begin().await?;
+        let now = self.scope.now();
+        run_event::append(&tx.conn, self.run.partner_id, self.run.id, now, level, text).await?;
+        tx.commit().await
+    }
+
+    /// Settles the run in an end state.
+    pub async fn settle(&self, state: RunState, failure: Option<&Failure>) -> Result<()> {
+        self.leave(state, None, failure).await
+    }
+
+    /// Gives the run back to be tried again at `at`; after the last attempt it fails instead.
+    pub async fn retry_at(&self, at: Timestamp, failure: &Failure) -> Result<()> {
+        if self.run.attempt >= super::MAX_ATTEMPTS {
+            self.leave(RunState::Failed, None, Some(failure)).await
+        } else {
+            self.leave(RunState::Retrying, Some(at), Some(failure)).await
+        }
+    }
+
+    async fn leave(
+        &self,
+        state: RunState,
+        at: Option<Timestamp>,
+        failure: Option<&Failure>,
+    ) -> Result<()> {
+        let tx = self.scope.begin().await?;
+        let now = self.scope.now();
+        let left = execute(
+            &tx.conn,
+            "UPDATE runs SET state = $1, worker = NULL, lease_until = NULL,
+                not_before = COALESCE($2, not_before), finished_at = $3,
+                error_code = $4, error = $5, remedy = $6
+             WHERE partner_id = $7 AND id = $8 AND fence = $9 AND state = 'running'",
+            vec![
+                state.as_str().into(),
+                at.into(),
+                at.is_none().then_some(now).into(),
+                failure.and_then(|f| f.code.clone()).into(),
+                failure.map(|f| f.error.clone()).into(),
+                failure.and_then(|f| f.remedy.clone()).into(),
+                self.run.partner_id.into(),
+                self.run.id.into(),
+                self.fence.into(),
+            ],
+        )
+        .await?;
+        if left == 0 {
+            return Err(Error::LeaseLost);
+        }
+        if matches!(state, RunState::Completed | RunState::Partial | RunState::Failed) {
+            execute(
+                &tx.conn,
+                "UPDATE mappings SET last_sync_at = CASE WHEN $1 = 'failed' THEN last_sync_at
+                    ELSE CAST($2 AS BIGINT) END, last_sync_state = $1
+                 WHERE partner_id = $3 AND id = $4",
+                vec![
+                    state.as_str().into(),
+                    now.into(),
+                    self.run.partner_id.into(),
+                    self.mapping.id.into(),
+                ],
+            )
+            .await?;
+        }
+        let (level, text) = match (state, failure) {
+            (RunState::Completed, _) => ("info", "Completed".to_owned()),
+            (RunState::Cancelled, _) => ("warn", "Stopped because it was cancelled".to_owned()),
+            (RunState::Partial, _) => ("warn", "Ended; some collectors did not succeed".to_owned()),
+            (RunState::Retrying, Some(f)) => (
+                "warn",
+                format!(
+                    "{} It is tried again at {}.",
+                    f.error,
+                    at.unwrap_or(now).rfc3339()
+                ),
+            ),
+            (_, Some(f)) => ("error", f.error.clone()),
+            (other, None) => ("info", other.to_string()),
+        };
+        run_event::append(&tx.conn, self.run.partner_id, self.run.id, now, level, &text).await?;
+        tx.commit().await
+    }
+}

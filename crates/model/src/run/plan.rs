@@ -1,0 +1,246 @@
+//! Planning and dispatch: which runs are due, without electing a leader. Every process may call
+//! these at any time; the unique slot and the unique open run make doing it twice harmless.
+
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+
+use crate::{
+    Actor, Db, Mapping, MappingId, PartnerId, Result, Role, Run, RunCause, RunId, RunKind, Scope,
+    Timestamp,
+    db::{execute, query_all},
+    entity::{mapping, run},
+    run_event,
+};
+
+/// A run to hand to the queue.
+#[derive(Debug, Clone, Copy)]
+pub struct Due {
+    /// Partner.
+    pub partner: PartnerId,
+    /// Run.
+    pub run: RunId,
+    /// Attempts so far: with the id it names one delivery.
+    pub attempt: i64,
+}
+
+/// Secure score is daily whatever the directory's interval is.
+const SECURE_SCORE_MINUTES: i64 = 24 * 60;
+
+/// Writes a run for every live mapping whose slot has begun. Answers how many.
+pub async fn plan(db: &Db) -> Result<usize> {
+    let now = db.clock().now();
+    let mut planned = 0;
+    let rows = query_all(
+        db.conn(),
+        "SELECT m.partner_id, m.id, COALESCE(m.interval_minutes, c.sync_interval_minutes) AS minutes,
+                m.planned_directory, m.planned_secure_score
+         FROM mappings m
+         JOIN credentials c ON c.partner_id = m.partner_id AND c.id = m.credential_id
+         JOIN tenants t ON t.partner_id = m.partner_id AND t.id = m.tenant_id
+         WHERE m.deleted_at IS NULL AND c.revoked_at IS NULL AND t.state = 'consented'",
+        vec![],
+    )
+    .await?;
+    for row in rows {
+        let partner: PartnerId = row.try_get("", "partner_id")?;
+        let id: MappingId = row.try_get("", "id")?;
+        let minutes: i64 = row.try_get("", "minutes")?;
+        for (kind, minutes, column) in [
+            (RunKind::Directory, minutes, "planned_directory"),
+            (RunKind::SecureScore, SECURE_SCORE_MINUTES, "planned_secure_score"),
+        ] {
+            let before: Option<i64> = row.try_get("", column)?;
+            let slot = slot(now, id, kind, minutes);
+            if before.is_none_or(|b| b < slot) && take_slot(db, partner, id, kind, slot, column, before).await? {
+                planned += 1;
+            }
+        }
+    }
+    Ok(planned)
+}
+
+/// The number of the slot that `now` falls into. Each mapping and kind has its own stable place in
+/// the interval, so that thousands of mappings do not start together.
+fn slot(now: Timestamp, mapping: MappingId, kind: RunKind, minutes: i64) -> i64 {
+    let interval = minutes.max(1) * 60_000;
+    let digest = keys::fingerprint(&format!("{mapping}/{kind}"));
+    let place = i64::from_str_radix(&digest[..12], 16).unwrap_or_default() % interval;
+    (now.0 - place).div_euclid(interval)
+}
+
+/// Takes one slot and writes its run; `false` when another process did, when the slot is the one in
+/// which the mapping was made (its first run is there already), or when a run is open, which then
+/// serves the slot.
+async fn take_slot(
+    db: &Db,
+    partner: PartnerId,
+    id: MappingId,
+    kind: RunKind,
+    slot: i64,
+    column: &str,
+    before: Option<i64>,
+) -> Result<bool> {
+    let tx = db.begin().await?;
+    let taken = execute(
+        &tx.conn,
+        &format!(
+            "UPDATE mappings SET {column} = $1 WHERE partner_id = $2 AND id = $3
+                AND deleted_at IS NULL AND ({column} IS NULL OR {column} < $1)"
+        ),
+        vec![slot.into(), partner.into(), id.into()],
+    )
+    .await?;
+    if taken == 0 {
+        return Ok(false);
+    }
+    let mapping: Option<Mapping> = mapping::Entity::find_by_id((partner, id)).one(&tx.conn).await?;
+    let open = run::Entity::find()
+        .filter(run::Column::PartnerId.eq(partner))
+        .filter(run::Column::MappingId.eq(id))
+        .filter(run::Column::Kind.eq(kind))
+        .filter(run::Column::State.is_in(["queued", "running", "retrying"]))
+        .one(&tx.conn)
+        .await?;
+    let (Some(mapping), None, Some(_)) = (mapping, open, before) else {
+        tx.commit().await?;
+        return Ok(false);
+    };
+    let actor = Actor {
+        kind: "run",
+        id: String::new(),
+        name: "schedule".into(),
+        address: String::new(),
+    };
+    let scope = Scope::new(db, partner, Role::Technician, actor);
+    super::insert(&tx, &scope, &mapping, kind, RunCause::Schedule, Some(slot), None).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Runs that wait for a worker now and were not handed to the queue for this attempt, or were so
+/// long ago that the hand-over must have been lost. People's runs first, then the oldest.
+pub async fn due(db: &Db, limit: u64) -> Result<Vec<Due>> {
+    let now = db.clock().now();
+    let rows = query_all(
+        db.conn(),
+        "SELECT partner_id, id, attempt FROM runs
+         WHERE state IN ('queued', 'retrying') AND not_before <= $1
+            AND (pushed_attempt IS NULL OR pushed_attempt <> attempt OR pushed_at < $2)
+         ORDER BY priority DESC, not_before LIMIT $3",
+        vec![
+            now.into(),
+            now.plus_ms(-60_000).into(),
+            i64::try_from(limit).unwrap_or(i64::MAX).into(),
+        ],
+    )
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Due {
+                partner: row.try_get("", "partner_id")?,
+                run: row.try_get("", "id")?,
+                attempt: row.try_get("", "attempt")?,
+            })
+        })
+        .collect()
+}
+
+/// Notes that a due run was handed to the queue.
+pub async fn mark_pushed(db: &Db, due: Due) -> Result<()> {
+    let tx = db.begin().await?;
+    execute(
+        &tx.conn,
+        "UPDATE runs SET pushed_attempt = $1, pushed_at = $2 WHERE partner_id = $3 AND id = $4",
+        vec![
+            due.attempt.into(),
+            db.clock().now().into(),
+            due.partner.into(),
+            due.run.into(),
+        ],
+    )
+    .await?;
+    tx.commit().await
+}
+
+/// Takes runs back whose lease ran out, because their worker died: queued again, or failed after
+/// the last attempt, or cancelled when that was asked. Answers how many.
+pub async fn sweep(db: &Db) -> Result<usize> {
+    let dead: Vec<Run> = {
+        let rows = query_all(
+            db.conn(),
+            &format!(
+                "SELECT partner_id, id FROM runs WHERE state = 'running' AND lease_until < {}",
+                db.now_sql()
+            ),
+            vec![],
+        )
+        .await?;
+        let mut dead = Vec::new();
+        for row in rows {
+            let key: (PartnerId, RunId) = (row.try_get("", "partner_id")?, row.try_get("", "id")?);
+            dead.extend(run::Entity::find_by_id(key).one(db.conn()).await?);
+        }
+        dead
+    };
+    let mut swept = 0;
+    for run in dead {
+        let (state, level, text) = if run.cancel_requested_at.is_some() {
+            ("cancelled", "warn", "Cancelled; its worker had stopped")
+        } else if run.attempt >= super::MAX_ATTEMPTS {
+            ("failed", "error", "Its workers stopped five times; it is given up")
+        } else {
+            ("queued", "warn", "Its worker stopped; queued again")
+        };
+        let tx = db.begin().await?;
+        let now = db.clock().now();
+        let changed = execute(
+            &tx.conn,
+            &format!(
+                "UPDATE runs SET state = $1, worker = NULL, lease_until = NULL, not_before = $2,
+                    finished_at = CASE WHEN $1 = 'queued' THEN NULL ELSE CAST($2 AS BIGINT) END,
+                    error = CASE WHEN $1 = 'failed' THEN $3 ELSE error END
+                 WHERE partner_id = $4 AND id = $5 AND fence = $6 AND state = 'running'
+                    AND lease_until < {}",
+                db.now_sql()
+            ),
+            vec![
+                state.into(),
+                now.into(),
+                text.into(),
+                run.partner_id.into(),
+                run.id.into(),
+                run.fence.into(),
+            ],
+        )
+        .await?;
+        if changed == 1 {
+            run_event::append(&tx.conn, run.partner_id, run.id, now, level, text).await?;
+            swept += 1;
+        }
+        tx.commit().await?;
+    }
+    Ok(swept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Clock;
+
+    #[test]
+    fn slots_are_stable_and_spread_over_the_interval() {
+        let clock = Clock::system();
+        let day = 24 * 60 * 60_000;
+        let start = Timestamp(1_800_000_000_000);
+        let mut by_hour = [0u32; 24];
+        for _ in 0..2000 {
+            let id = MappingId::generate(&clock);
+            let first = slot(start, id, RunKind::Directory, 1440);
+            assert_eq!(slot(start.plus_ms(day), id, RunKind::Directory, 1440), first + 1);
+            let begins = (0..24)
+                .find(|h| slot(start.plus_ms(h * 3_600_000 + 3_599_999), id, RunKind::Directory, 1440) != first)
+                .unwrap_or(23);
+            by_hour[usize::try_from(begins).unwrap()] += 1;
+        }
+        assert!(by_hour.iter().all(|n| (40..140).contains(n)), "{by_hour:?}");
+    }
+}

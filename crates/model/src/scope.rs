@@ -1,0 +1,193 @@
+//! The door to a partner's rows.
+
+use std::collections::BTreeSet;
+
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, QueryFilter, Select, UpdateMany,
+    sea_query::{Expr, ExprTrait},
+};
+
+use crate::{CompanyId, Db, Error, MemberId, PartnerId, Result, Role, Timestamp, db::Tx, entity};
+
+/// Who acts, as the audit log names them.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    /// `member`, `token`, `run`, `operator` or `administrator` (a customer's, during consent).
+    pub kind: &'static str,
+    /// Id of the member, token or run; empty for the operator.
+    pub id: String,
+    /// Name at the time.
+    pub name: String,
+    /// Network address, empty for work without a request.
+    pub address: String,
+}
+
+/// A partner's rows as one actor may see them. It can be made only by authenticating
+/// ([`crate::session`], [`crate::api_token`]), by claiming a run, by presenting a consent state, or
+/// by the operator on the machine itself.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    db: Db,
+    partner: PartnerId,
+    member: Option<MemberId>,
+    role: Role,
+    companies: Option<BTreeSet<CompanyId>>,
+    actor: Actor,
+}
+
+impl Scope {
+    pub(crate) fn new(db: &Db, partner: PartnerId, role: Role, actor: Actor) -> Self {
+        Self {
+            db: db.clone(),
+            partner,
+            member: None,
+            role,
+            companies: None,
+            actor,
+        }
+    }
+
+    pub(crate) fn of_member(
+        db: &Db,
+        membership: &entity::membership::Model,
+        role: Role,
+        actor: Actor,
+    ) -> Result<Self> {
+        let companies = match &membership.companies {
+            None => None,
+            Some(json) => Some(
+                serde_json::from_str(json)
+                    .map_err(|e| Error::Stored(format!("memberships.companies: {e}")))?,
+            ),
+        };
+        Ok(Self {
+            member: Some(membership.member_id),
+            companies,
+            ..Self::new(db, membership.partner_id, role, actor)
+        })
+    }
+
+    /// The operator, who has the machine and therefore every partner; used by the command line.
+    pub fn operator(db: &Db, partner: PartnerId) -> Self {
+        let actor = Actor {
+            kind: "operator",
+            id: String::new(),
+            name: "operator".to_owned(),
+            address: String::new(),
+        };
+        Self::new(db, partner, Role::Owner, actor)
+    }
+
+    /// The partner.
+    pub fn partner(&self) -> PartnerId {
+        self.partner
+    }
+
+    /// The member behind it, if a person.
+    pub fn member(&self) -> Option<MemberId> {
+        self.member
+    }
+
+    /// The role.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Who acts.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The database.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.db.clock().now()
+    }
+
+    /// Whether every company of the partner is visible.
+    pub fn sees_all_companies(&self) -> bool {
+        self.companies.is_none()
+    }
+
+    /// The same scope with the request's address, for the audit log.
+    #[must_use]
+    pub fn from_address(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.actor.address);
+        self
+    }
+
+    /// Refuses a role below `least`.
+    pub fn require(&self, least: Role) -> Result<()> {
+        if self.role >= least {
+            Ok(())
+        } else {
+            Err(Error::Forbidden(least))
+        }
+    }
+
+    /// Whether the company is inside the scope.
+    pub fn sees(&self, company: CompanyId) -> bool {
+        self.companies.as_ref().is_none_or(|c| c.contains(&company))
+    }
+
+    pub(crate) fn limit(&self) -> Option<&BTreeSet<CompanyId>> {
+        self.companies.as_ref()
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Tx> {
+        self.db.begin().await
+    }
+
+    pub(crate) fn find<E: Owned>(&self) -> Select<E> {
+        E::find().filter(self.condition::<E>())
+    }
+
+    pub(crate) fn update<E: Owned>(&self) -> UpdateMany<E> {
+        E::update_many().filter(self.condition::<E>())
+    }
+
+    fn condition<E: Owned>(&self) -> Condition {
+        let mut condition = Condition::all().add(E::PARTNER.eq(self.partner));
+        if let Some(companies) = &self.companies {
+            condition = condition.add(match E::COMPANY {
+                Some(column) => column.is_in(companies.iter().copied()),
+                // A table without companies belongs to the whole partner: a limited membership
+                // sees nothing of it.
+                None => Expr::val(1).eq(Expr::val(0)),
+            });
+        }
+        condition
+    }
+}
+
+/// A table whose rows belong to one partner and perhaps to one company.
+pub(crate) trait Owned: EntityTrait {
+    const PARTNER: Self::Column;
+    const COMPANY: Option<Self::Column>;
+}
+
+macro_rules! owned {
+    ($($module:ident),+; with company: $($with:ident),+) => {
+        $(impl Owned for entity::$module::Entity {
+            const PARTNER: Self::Column = entity::$module::Column::PartnerId;
+            const COMPANY: Option<Self::Column> = None;
+        })+
+        $(impl Owned for entity::$with::Entity {
+            const PARTNER: Self::Column = entity::$with::Column::PartnerId;
+            const COMPANY: Option<Self::Column> = Some(entity::$with::Column::CompanyId);
+        })+
+    };
+}
+
+owned!(credential, tenant, consent_request, audit_row, api_token, membership;
+    with company: mapping, run, user, mfa_registration, group, group_member, domain, secure_score,
+    control_score, control_profile);
+
+impl Owned for entity::company::Entity {
+    const PARTNER: Self::Column = entity::company::Column::PartnerId;
+    const COMPANY: Option<Self::Column> = Some(entity::company::Column::Id);
+}

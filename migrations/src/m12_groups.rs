@@ -1,0 +1,46 @@
+//! Groups and who is in them. A member may be of any type, so it refers to no users row.
+
+table![
+    "CREATE TABLE groups (
+        partner_id {uuid} NOT NULL,
+        mapping_id {uuid} NOT NULL,
+        id TEXT NOT NULL,
+        company_id {uuid} NOT NULL,
+        display_name TEXT NOT NULL,
+        description TEXT,
+        kind TEXT NOT NULL,
+        membership_rule TEXT,
+        mail TEXT,
+        visibility TEXT,
+        security_enabled BOOLEAN,
+        mail_enabled BOOLEAN,
+        is_assignable_to_role BOOLEAN,
+        on_premises_sync_enabled BOOLEAN,
+        group_created_at BIGINT,
+        digest BIGINT NOT NULL,
+        generation BIGINT NOT NULL,
+        first_seen_at BIGINT NOT NULL,
+        changed_at BIGINT NOT NULL,
+        removed_at BIGINT,
+        PRIMARY KEY (partner_id, mapping_id, id),
+        FOREIGN KEY (partner_id, mapping_id) REFERENCES mappings (partner_id, id)
+    )",
+    "CREATE INDEX groups_company ON groups (partner_id, company_id, display_name)",
+    "CREATE TABLE group_members (
+        partner_id {uuid} NOT NULL,
+        mapping_id {uuid} NOT NULL,
+        group_id TEXT NOT NULL,
+        id TEXT NOT NULL,
+        company_id {uuid} NOT NULL,
+        member_type TEXT NOT NULL,
+        display_name TEXT,
+        digest BIGINT NOT NULL,
+        generation BIGINT NOT NULL,
+        first_seen_at BIGINT NOT NULL,
+        changed_at BIGINT NOT NULL,
+        removed_at BIGINT,
+        PRIMARY KEY (partner_id, mapping_id, group_id, id),
+        FOREIGN KEY (partner_id, mapping_id) REFERENCES mappings (partner_id, id)
+    )",
+    "CREATE INDEX group_members_of ON group_members (partner_id, mapping_id, id)",
+];
