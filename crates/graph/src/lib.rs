@@ -1,1 +1,24 @@
-//! x
+//! The Microsoft client: clouds, tokens, sign-in, paging, limits, errors and wire types.
+//!
+//! A leaf: it knows nothing of partners or rows. It sends a token only to the configured Graph
+//! origin, follows no redirect, bounds every body, page count and wait, and answers errors that say
+//! whose turn it is.
+
+pub mod cloud;
+pub mod error;
+pub mod explain;
+pub mod http;
+pub mod oidc;
+pub mod types;
+
+mod client;
+mod limits;
+mod request;
+mod token;
+
+pub use client::{GraphClient, Meter, Page, Tally};
+pub use cloud::{Cloud, Clouds, Limits};
+pub use error::{Class, Error};
+pub use limits::Limiter;
+pub use request::Request;
+pub use token::{ClientCredential, Grantee, TokenSource};

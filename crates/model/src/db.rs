@@ -4,7 +4,7 @@ use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use migrations::{Migrator, MigratorTrait};
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr,
     QueryResult, SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
     TransactionOptions, TransactionTrait, Value,
 };
@@ -241,15 +241,6 @@ pub(crate) async fn query_one(
         values,
     ))
     .await
-}
-
-/// PostgreSQL wants to be told that a row is read in order to change it; SQLite's write transaction
-/// already excludes others.
-pub(crate) fn for_update(conn: &impl ConnectionTrait) -> &'static str {
-    match conn.get_database_backend() {
-        DatabaseBackend::Postgres => " FOR UPDATE",
-        _ => "",
-    }
 }
 
 fn connect_failed(error: sqlx::Error) -> Error {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, QueryFilter, Select, UpdateMany,
+    ColumnTrait, Condition, EntityTrait, QueryFilter, Select,
     sea_query::{Expr, ExprTrait},
 };
 
@@ -134,20 +134,12 @@ impl Scope {
         self.companies.as_ref().is_none_or(|c| c.contains(&company))
     }
 
-    pub(crate) fn limit(&self) -> Option<&BTreeSet<CompanyId>> {
-        self.companies.as_ref()
-    }
-
     pub(crate) async fn begin(&self) -> Result<Tx> {
         self.db.begin().await
     }
 
     pub(crate) fn find<E: Owned>(&self) -> Select<E> {
         E::find().filter(self.condition::<E>())
-    }
-
-    pub(crate) fn update<E: Owned>(&self) -> UpdateMany<E> {
-        E::update_many().filter(self.condition::<E>())
     }
 
     fn condition<E: Owned>(&self) -> Condition {

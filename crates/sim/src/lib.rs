@@ -1,1 +1,134 @@
-//! x
+//! Microsoft on localhost, for tests and the demo: sign-in with admin consent, tokens, OpenID
+//! Connect, and the part of Graph that the product reads, with paging, `$select`, licences,
+//! permissions, throttling and faults on demand.
+//!
+//! It knows none of the other crates: it speaks HTTP as Microsoft does, and is held to Microsoft's
+//! metadata by a test.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use actix_web::{App, HttpServer, dev::ServerHandle, web};
+
+mod data;
+mod fault;
+mod graph;
+mod login;
+mod pages;
+mod signing;
+mod state;
+mod world;
+
+pub use fault::{Fault, Kind};
+pub use world::{Application, Directory, World};
+
+use state::State;
+
+/// A running simulator.
+#[derive(Debug)]
+pub struct Sim {
+    state: Arc<State>,
+    address: SocketAddr,
+    handle: ServerHandle,
+}
+
+impl Sim {
+    /// Starts on `listen` (port 0 for any); consents are kept in `memory` where given.
+    ///
+    /// # Errors
+    /// When the address cannot be bound or the memory file cannot be read.
+    pub async fn start(
+        world: World,
+        listen: SocketAddr,
+        memory: Option<PathBuf>,
+    ) -> anyhow::Result<Self> {
+        let state = Arc::new(State::new(world, memory)?);
+        let listener = TcpListener::bind(listen)?;
+        let address = listener.local_addr()?;
+        let shared = web::Data::from(Arc::clone(&state));
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(shared.clone())
+                .app_data(web::FormConfig::default().limit(64 * 1024))
+                .configure(login::routes)
+                .configure(graph::routes)
+                .configure(pages::routes)
+        })
+        .workers(2)
+        .disable_signals()
+        .listen(listener)?
+        .run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        Ok(Self {
+            state,
+            address,
+            handle,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Root of the sign-in service and of Graph.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// The world as it was started.
+    pub fn world(&self) -> &World {
+        &self.state.world
+    }
+
+    /// Makes coming requests fail; see [`Fault`].
+    pub fn fail_next(&self, fault: Fault) {
+        self.state.add_fault(fault);
+    }
+
+    /// Removes all faults that have not happened yet.
+    pub fn clear_faults(&self) {
+        self.state.clear_faults();
+    }
+
+    /// Consents as if an administrator had pressed Accept.
+    pub fn grant(&self, directory: uuid::Uuid, client_id: uuid::Uuid) {
+        self.state.grant(directory, client_id);
+    }
+
+    /// Takes a consent back.
+    pub fn revoke(&self, directory: uuid::Uuid, client_id: uuid::Uuid) {
+        self.state.revoke(directory, client_id);
+    }
+
+    /// Deletes the first `count` users of a directory, as leavers.
+    pub fn remove_users(&self, directory: uuid::Uuid, count: usize) {
+        self.state.change(directory, |c| c.removed_users = count);
+    }
+
+    /// Renames the user at `index`.
+    pub fn rename_user(&self, directory: uuid::Uuid, index: usize, name: &str) {
+        self.state.change(directory, |c| {
+            c.renamed.insert(index, name.to_owned());
+        });
+    }
+
+    /// Requests answered so far whose path contains `part`.
+    pub fn requests(&self, part: &str) -> usize {
+        self.state.requests(part)
+    }
+
+    /// Paths of Graph and of the sign-in service that were asked for, ids replaced by `{id}`.
+    pub fn paths(&self) -> Vec<String> {
+        self.state.paths()
+    }
+
+    /// Stops at once.
+    pub async fn stop(&self) {
+        self.handle.stop(false).await;
+    }
+}

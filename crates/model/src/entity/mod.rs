@@ -6,8 +6,8 @@ macro_rules! entity {
     ($module:ident, $table:literal, $(#[$doc:meta])+ {
         $( $(#[$key:meta])* $field:ident : $type:ty ),+ $(,)?
     }) => {
-        #[allow(missing_docs)]
-        pub mod $module {
+        #[allow(missing_docs, unreachable_pub)] // some rows are re-exported, some are not
+        pub(crate) mod $module {
             #[allow(unused_imports)]
             use crate::{*, entity::types::*};
             use sea_orm::entity::prelude::*;

@@ -1,0 +1,393 @@
+//! Reading Graph for one tenant: pages one after another, throttling obeyed, errors classified.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::{Deserialize, de::DeserializeOwned};
+use url::Url;
+
+use crate::{
+    ClientCredential, Cloud, Error, Grantee, Limiter, Request, TokenSource, http, request::Service,
+};
+
+/// More pages than any directory has; a longer chain is a loop.
+const MAX_PAGES: usize = 20_000;
+/// Tries of one page for passing errors.
+const MAX_TRIES: u32 = 5;
+/// The longest wait inside a run; a longer one is given back to the scheduler.
+const MAX_WAIT: Duration = Duration::from_secs(90);
+
+/// Graph as one application sees one tenant.
+#[derive(Debug, Clone)]
+pub struct GraphClient {
+    tokens: TokenSource,
+    limiter: Limiter,
+    cloud: Arc<Cloud>,
+    grantee: Grantee,
+    credential: ClientCredential,
+    priority: &'static str,
+}
+
+/// Counts what requests cost; shared by concurrent reads of one collector.
+#[derive(Debug, Default)]
+pub struct Meter {
+    requests: AtomicI64,
+    throttled: AtomicI64,
+    waited_ms: AtomicI64,
+}
+
+/// A reading of a [`Meter`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Requests sent.
+    pub requests: i64,
+    /// Of these throttled.
+    pub throttled: i64,
+    /// Milliseconds waited for limits.
+    pub waited_ms: i64,
+}
+
+impl Meter {
+    /// Reads and resets.
+    pub fn take(&self) -> Tally {
+        Tally {
+            requests: self.requests.swap(0, Ordering::Relaxed),
+            throttled: self.throttled.swap(0, Ordering::Relaxed),
+            waited_ms: self.waited_ms.swap(0, Ordering::Relaxed),
+        }
+    }
+
+    fn waited(&self, time: Duration) {
+        let ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        self.waited_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
+/// One page of a collection.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// Its items; a page may be empty and still have a successor.
+    pub items: Vec<T>,
+    /// The next page, checked to be on the configured origin.
+    pub next: Option<Url>,
+}
+
+#[derive(Deserialize)]
+#[serde(bound = "T: DeserializeOwned")]
+struct WirePage<T> {
+    value: Vec<T>,
+    #[serde(rename = "@odata.nextLink")]
+    next_link: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct WireError {
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct WireErrorBody {
+    #[serde(default)]
+    error: WireError,
+}
+
+impl GraphClient {
+    /// A client for one tenant. `priority` is `normal` for what a person waits for, else `low`.
+    pub fn new(
+        tokens: TokenSource,
+        limiter: Limiter,
+        cloud: Arc<Cloud>,
+        grantee: Grantee,
+        credential: ClientCredential,
+        priority: &'static str,
+    ) -> Self {
+        Self {
+            tokens,
+            limiter,
+            cloud,
+            grantee,
+            credential,
+            priority,
+        }
+    }
+
+    /// Obtains a token, from the cache or anew.
+    pub async fn authenticate(&self) -> Result<(), Error> {
+        self.tokens
+            .token(&self.cloud, &self.grantee, &self.credential)
+            .await
+            .map(|_| ())
+    }
+
+    /// Forgets the cached token, because app roles are frozen into it when it is issued.
+    pub fn forget_token(&self) {
+        self.tokens.forget(&self.grantee);
+    }
+
+    /// A cursor over the pages of a collection.
+    pub fn pages<T: DeserializeOwned>(&self, request: &Request) -> Result<Pages<'_, T>, Error> {
+        let mut url = self.cloud.graph.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}/v1.0{}", request.path));
+        if !request.query.is_empty() {
+            url.set_query(Some(&request.query));
+        }
+        Ok(Pages {
+            client: self,
+            service: Service::of(&request.path),
+            next: Some(url),
+            seen: HashSet::new(),
+            left: request.max_items,
+            _items: std::marker::PhantomData,
+        })
+    }
+
+    /// Reads a whole small collection.
+    pub async fn read_all<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+        meter: &Meter,
+    ) -> Result<Vec<T>, Error> {
+        let mut pages = self.pages(request)?;
+        let mut items = Vec::new();
+        while let Some(page) = pages.next(meter).await? {
+            items.extend(page.items);
+        }
+        Ok(items)
+    }
+
+    /// One GET with everything that may pass tried again: throttling as told, outages with a
+    /// growing pause, an expired token once.
+    async fn fetch<T: DeserializeOwned>(
+        &self,
+        url: &Url,
+        service: Service,
+        meter: &Meter,
+    ) -> Result<WirePage<T>, Error> {
+        let mut tries = 0;
+        let mut fresh_token = false;
+        loop {
+            tries += 1;
+            let error = match self.fetch_once(url, service, meter).await {
+                Ok(page) => return Ok(page),
+                Err(error) => error,
+            };
+            let wait = match &error {
+                Error::Throttled(after) => *after,
+                Error::Api { status: 401, says_unlicensed: false, .. } if !fresh_token => {
+                    fresh_token = true;
+                    self.forget_token();
+                    continue;
+                }
+                Error::Api { status: 500..=599, .. } | Error::Transport(_) | Error::Malformed(_) => {
+                    pause(tries)
+                }
+                _ => return Err(error),
+            };
+            if tries >= MAX_TRIES || wait > MAX_WAIT {
+                return Err(error);
+            }
+            meter.waited(wait);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn fetch_once<T: DeserializeOwned>(
+        &self,
+        url: &Url,
+        service: Service,
+        meter: &Meter,
+    ) -> Result<WirePage<T>, Error> {
+        let token = self
+            .tokens
+            .token(&self.cloud, &self.grantee, &self.credential)
+            .await?;
+        let waited = self
+            .limiter
+            .wait(
+                self.cloud.limits,
+                service,
+                self.grantee.client_id,
+                self.grantee.tenant,
+            )
+            .await;
+        meter.waited(waited);
+        meter.requests.fetch_add(1, Ordering::Relaxed);
+        // The origin was checked when the URL was made; the token goes on last.
+        let response = self
+            .tokens
+            .http()
+            .get(url.clone())
+            .header("accept", "application/json")
+            .header("client-request-id", request_id())
+            .header("x-ms-throttle-priority", self.priority)
+            .bearer_auth(token.as_str())
+            .send()
+            .await
+            .map_err(Error::transport)?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        if status == 429 || (status == 503 && headers.contains_key("retry-after")) {
+            meter.throttled.fetch_add(1, Ordering::Relaxed);
+            let after = http::retry_after(&headers).unwrap_or(Duration::from_secs(10));
+            return Err(Error::Throttled(after));
+        }
+        let body = http::body(response).await?;
+        if status == 200 {
+            return serde_json::from_slice(&body).map_err(|e| {
+                Error::Malformed(match body.first() {
+                    Some(b'<') => "a web page instead of JSON".into(),
+                    _ => format!("{:?} error at byte {}", e.classify(), e.column()),
+                })
+            });
+        }
+        let wire: WireErrorBody = serde_json::from_slice(&body).unwrap_or_default();
+        let message = wire.error.message.unwrap_or_default().to_ascii_lowercase();
+        Err(Error::Api {
+            status,
+            code: wire.error.code.unwrap_or_default(),
+            request_id: headers
+                .get("request-id")
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or_default()
+                .to_owned(),
+            says_unlicensed: [
+                "not licensed",
+                "premium license",
+                "not provisioned",
+                "not applicable to target tenant",
+            ]
+            .iter()
+            .any(|sign| message.contains(sign)),
+        })
+    }
+
+    /// A link of the answer, if it may be followed: same origin, below `/v1.0/`, no user name.
+    ///
+    /// # Errors
+    /// [`Error::ForeignLink`] otherwise; the whole answer is refused then.
+    fn check_link(&self, link: &str) -> Result<Url, Error> {
+        let url = Url::parse(link).map_err(|_| Error::ForeignLink)?;
+        let root = &self.cloud.graph;
+        let base = format!("{}/v1.0/", root.path().trim_end_matches('/'));
+        let ours = url.origin() == root.origin()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.fragment().is_none()
+            && url.path().starts_with(&base);
+        if ours { Ok(url) } else { Err(Error::ForeignLink) }
+    }
+}
+
+/// Half a second, then doubled, with up to a quarter of jitter from the request id's bits.
+fn pause(tries: u32) -> Duration {
+    let base = 500 * 2u64.pow(tries.min(6) - 1);
+    let jitter = uuid_bits() % (base / 4);
+    Duration::from_millis(base + jitter)
+}
+
+#[allow(clippy::disallowed_methods)] // request ids name nothing of ours
+fn request_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+#[allow(clippy::disallowed_methods)]
+fn uuid_bits() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().1
+}
+
+/// A cursor over pages.
+#[derive(Debug)]
+pub struct Pages<'a, T> {
+    client: &'a GraphClient,
+    service: Service,
+    next: Option<Url>,
+    seen: HashSet<String>,
+    left: Option<usize>,
+    _items: std::marker::PhantomData<T>,
+}
+
+impl<T: DeserializeOwned> Pages<'_, T> {
+    /// The next page, or `None` after the last.
+    ///
+    /// # Errors
+    /// Any [`Error`]; what was read before stands, but the pass is not complete.
+    pub async fn next(&mut self, meter: &Meter) -> Result<Option<Page<T>>, Error> {
+        let Some(url) = self.next.take() else {
+            return Ok(None);
+        };
+        if !self.seen.insert(url.to_string()) || self.seen.len() > MAX_PAGES {
+            return Err(Error::EndlessPages);
+        }
+        let wire: WirePage<T> = self.client.fetch(&url, self.service, meter).await?;
+        let next = wire
+            .next_link
+            .map(|link| self.client.check_link(&link))
+            .transpose()?;
+        let mut items = wire.value;
+        if let Some(left) = &mut self.left {
+            items.truncate(*left);
+            *left -= items.len();
+        }
+        self.next = next.filter(|_| self.left != Some(0));
+        Ok(Some(Page {
+            items,
+            next: self.next.clone(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Clouds, cloud::CustomCloud};
+
+    fn client() -> GraphClient {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let clouds = Clouds::new(Some(&CustomCloud {
+            login: "http://127.0.0.1:1/".parse().unwrap(),
+            graph: "http://127.0.0.1:2/".parse().unwrap(),
+            label: None,
+            limits: None,
+        }))
+        .unwrap();
+        let id = uuid::Uuid::from_u128(1);
+        GraphClient::new(
+            TokenSource::new(http::client().unwrap()),
+            Limiter::default(),
+            clouds.get("custom").unwrap(),
+            Grantee { owner: id, cloud: "custom".into(), tenant: id, client_id: id, version: 1 },
+            ClientCredential::Secret(zeroize::Zeroizing::new("x".into())),
+            "low",
+        )
+    }
+
+    #[test]
+    fn only_links_to_the_configured_origin_are_followed() {
+        let client = client();
+        assert!(client.check_link("http://127.0.0.1:2/v1.0/users?$skiptoken=x").is_ok());
+        for foreign in [
+            "http://127.0.0.1:3/v1.0/users",
+            "https://127.0.0.1:2/v1.0/users",
+            "http://127.0.0.1:2@evil.example/v1.0/users",
+            "http://evil@127.0.0.1:2/v1.0/users",
+            "http://127.0.0.1:2.evil.example/v1.0/users",
+            "http://127.0.0.1:2/beta/users",
+            "http://127.0.0.1:2/v1.0/../beta/users",
+            "//evil.example/v1.0/users",
+            "/v1.0/users",
+            "",
+        ] {
+            assert!(client.check_link(foreign).is_err(), "{foreign}");
+        }
+    }
+}

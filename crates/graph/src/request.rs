@@ -1,0 +1,83 @@
+//! A request for one Graph collection.
+
+use std::fmt::Write;
+
+/// A GET of a collection: path below `/v1.0`, query, and how much of it is wanted.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) max_items: Option<usize>,
+}
+
+impl Request {
+    /// A collection by its path, for example `/users`.
+    pub fn get(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            query: String::new(),
+            max_items: None,
+        }
+    }
+
+    /// Adds a query option; the value is percent-encoded.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        if !self.query.is_empty() {
+            self.query.push('&');
+        }
+        let encoded: String = url::form_urlencoded::byte_serialize(value.as_bytes())
+            .collect::<String>()
+            .replace("%2C", ",")
+            .replace('+', "%20");
+        let _ = write!(self.query, "{name}={encoded}");
+        self
+    }
+
+    /// `$select`.
+    #[must_use]
+    pub fn select(self, properties: &[&str]) -> Self {
+        self.query("$select", &properties.join(","))
+    }
+
+    /// `$top`.
+    #[must_use]
+    pub fn top(self, n: usize) -> Self {
+        self.query("$top", &n.to_string())
+    }
+
+    /// Stops after `n` items, whatever `@odata.nextLink` says: secure scores carry one always.
+    #[must_use]
+    pub fn at_most(mut self, n: usize) -> Self {
+        self.max_items = Some(n);
+        self
+    }
+
+    /// The path below `/v1.0`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+/// Microsoft's service behind a path: limits are per service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Service {
+    /// Identity and access: users, groups, organization.
+    Directory,
+    /// Reports of the identity and access service.
+    Reports,
+    /// Secure score.
+    Security,
+}
+
+impl Service {
+    pub(crate) fn of(path: &str) -> Self {
+        if path.starts_with("/reports/") || path.starts_with("/auditLogs/") {
+            Self::Reports
+        } else if path.starts_with("/security/") {
+            Self::Security
+        } else {
+            Self::Directory
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The simulated world: applications and directories. Objects are not stored but computed from the
+//! directory's seed, so that a directory of 100,000 users costs nothing to keep.
+
+use uuid::Uuid;
+
+/// An application registration.
+#[derive(Debug, Clone)]
+pub struct Application {
+    /// Name.
+    pub name: String,
+    /// The directory that holds it.
+    pub home: Uuid,
+    /// Application id.
+    pub client_id: Uuid,
+    /// The secret's value.
+    pub secret: String,
+    /// Registered redirect URIs; any loopback one is accepted when empty.
+    pub redirect_uris: Vec<String>,
+    /// Application permissions that its manifest asks for.
+    pub roles: Vec<&'static str>,
+}
+
+/// A directory.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    /// Tenant id.
+    pub id: Uuid,
+    /// Name.
+    pub name: String,
+    /// Default domain.
+    pub domain: String,
+    /// Two-letter country.
+    pub country: &'static str,
+    /// Number of users.
+    pub users: usize,
+    /// Number of groups.
+    pub groups: usize,
+    /// Memberships over all groups, spread evenly.
+    pub memberships: usize,
+    /// Whether it has Entra ID P1.
+    pub premium: bool,
+    /// Every how many Graph requests one is throttled; 0 for never.
+    pub throttle_every: usize,
+    /// Its administrator presses Accept, but a policy declines.
+    pub declines: bool,
+    /// Percent of Secure Score on the newest day.
+    pub score: u32,
+}
+
+/// Everything.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// Applications.
+    pub applications: Vec<Application>,
+    /// Directories.
+    pub directories: Vec<Directory>,
+}
+
+/// What the demo's registration asks for: the manifest of the product's guide.
+pub const ROLES: &[&str] = &[
+    "Organization.Read.All",
+    "Domain.Read.All",
+    "User.Read.All",
+    "GroupMember.Read.All",
+    "AuditLog.Read.All",
+    "SecurityEvents.Read.All",
+];
+
+impl World {
+    /// The demo: eleven customers and the partner's own directory.
+    pub fn demo(secret: String) -> Self {
+        let home = directory(0, "Halden MSP", "haldenmsp.example", "NO", 5, true, 61);
+        let application = Application {
+            name: "Halden partner portal".into(),
+            home: home.id,
+            client_id: id(b"application", 1),
+            secret,
+            redirect_uris: vec![],
+            roles: ROLES.to_vec(),
+        };
+        let mut directories = vec![
+            home,
+            directory(1, "Contoso Bakery", "contosobakery.example", "US", 12, true, 44),
+            directory(2, "Fabrikam Freight Ltd", "fabrikamfreight.example", "GB", 240, true, 58),
+            directory(3, "Northwind Dental Group", "northwinddental.example", "US", 85, true, 72),
+            directory(4, "Nørgård & Søn A/S", "norgaard.example", "DK", 33, true, 66),
+            directory(5, "株式会社青空", "aozora.example", "JP", 58, true, 39),
+            directory(6, "مؤسسة النخيل للتجارة", "alnakheel.example", "AE", 41, true, 51),
+            directory(7, "Bold <b>Brothers</b> \"& Co\"", "boldbrothers.example", "CA", 9, false, 23),
+            directory(8, "Tailspin Logistics GmbH", "tailspin.example", "DE", 5000, true, 47),
+            directory(9, "Thrift Stores Holding", "thrift.example", "US", 620, true, 35),
+            directory(10, "Vigilant Vault Bank", "vigilantvault.example", "CH", 75, true, 88),
+            directory(11, "Ελιά Τρόφιμα ΑΕ", "elia.example", "GR", 27, false, 30),
+        ];
+        directories[9].throttle_every = 3;
+        directories[10].declines = true;
+        Self {
+            applications: vec![application],
+            directories,
+        }
+    }
+
+    /// One customer of a chosen size, for measurements.
+    pub fn sized(secret: String, users: usize, groups: usize, memberships: usize) -> Self {
+        let mut world = Self::demo(secret);
+        let mut big = directory(50, "Measured Works", "measured.example", "US", users, true, 50);
+        big.groups = groups;
+        big.memberships = memberships;
+        world.directories.push(big);
+        world
+    }
+
+    /// The directory of an id or a domain.
+    pub fn directory(&self, tenant: &str) -> Option<&Directory> {
+        self.directories
+            .iter()
+            .find(|d| d.id.to_string() == tenant.to_lowercase() || d.domain == tenant)
+    }
+
+    /// The application of a client id.
+    pub fn application(&self, client_id: &str) -> Option<&Application> {
+        let client_id = client_id.to_lowercase();
+        self.applications
+            .iter()
+            .find(|a| a.client_id.to_string() == client_id)
+    }
+}
+
+fn directory(
+    number: u64,
+    name: &str,
+    domain: &str,
+    country: &'static str,
+    users: usize,
+    premium: bool,
+    score: u32,
+) -> Directory {
+    Directory {
+        id: id(b"directory", number),
+        name: name.into(),
+        domain: domain.into(),
+        country,
+        users,
+        groups: (users / 12).clamp(3, 400),
+        memberships: users * 3,
+        premium,
+        throttle_every: 0,
+        declines: false,
+        score,
+    }
+}
+
+/// A stable UUID (version 4 in form) of a kind and a number.
+pub(crate) fn id(kind: &[u8], number: u64) -> Uuid {
+    let mut input = kind.to_vec();
+    input.extend_from_slice(&number.to_be_bytes());
+    let hash = ring::digest::digest(&ring::digest::SHA256, &input);
+    let mut bytes = [0u8; 16];
+    bytes.copy_from_slice(&hash.as_ref()[..16]);
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}

@@ -1,0 +1,64 @@
+//! The clockwork: takes back runs of dead workers, plans what is due, hands runs to the queue.
+
+use std::time::Duration;
+
+use model::{Db, run, session};
+use tokio::{sync::watch, time::Instant};
+
+use crate::worker::Queue;
+
+/// How often due syncs are planned.
+const PLAN_EVERY: Duration = Duration::from_secs(20);
+/// How often old sessions and queue rows are removed.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// Runs handed over at once.
+const DISPATCH: u64 = 200;
+
+/// Ticks until shutdown. Any number of processes may do so at the same time.
+pub(crate) async fn run(
+    db: Db,
+    queue: Queue,
+    tick: Duration,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let mut planned: Option<Instant> = None;
+    let mut pruned: Option<Instant> = None;
+    while !*shutdown.borrow() {
+        if let Err(error) = run::sweep(&db).await {
+            tracing::warn!(%error, "runs of dead workers could not be taken back");
+        }
+        if planned.is_none_or(|at| at.elapsed() >= PLAN_EVERY.min(tick * 20)) {
+            match run::plan(&db).await {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(count, "planned scheduled runs"),
+                Err(error) => tracing::warn!(%error, "scheduled runs could not be planned"),
+            }
+            planned = Some(Instant::now());
+        }
+        if let Err(error) = dispatch(&db, &queue).await {
+            tracing::warn!(%error, "runs could not be handed to the queue");
+        }
+        if pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
+            if let Err(error) = session::prune(&db).await {
+                tracing::warn!(%error, "old sessions could not be removed");
+            }
+            if let Err(error) = queue.prune().await {
+                tracing::warn!(%error, "old queue rows could not be removed");
+            }
+            pruned = Some(Instant::now());
+        }
+        tokio::select! {
+            () = tokio::time::sleep(tick) => {}
+            _ = shutdown.changed() => {}
+        }
+    }
+}
+
+/// The one function that hands runs to the queue.
+async fn dispatch(db: &Db, queue: &Queue) -> anyhow::Result<()> {
+    for due in run::due(db, DISPATCH).await? {
+        queue.push(due).await?;
+        run::mark_pushed(db, due).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! The only file that names apalis: it carries run ids from whoever dispatched to a worker.
+//!
+//! What apalis 1.0 does that we work around (measured, docs/adr/0003-runs.md): tasks in its buffer
+//! send no heartbeat (batch size 1); a worker name used again is refused (a fresh name each start);
+//! its retries, panics and leases are not ours (the handler records everything in `runs` and always
+//! answers `Ok`); its set-up turns `synchronous` off (only its migrations are run).
+
+use std::time::Duration;
+
+use apalis::prelude::{BoxDynError, Data, Monitor, TaskBuilder, TaskId, WorkerBuilder};
+use apalis_core::backend::ext::BackendExt;
+use apalis_postgres::PostgresStorage;
+use apalis_sqlite::SqliteStorage;
+use model::{Db, PartnerId, Pool, RunId, run::Due};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use ulid::Ulid;
+use uuid::Uuid;
+
+use crate::{Kick, Runner, scheduler};
+
+const QUEUE: &str = "runs";
+
+/// What the queue carries: ids alone. Everything else is read from the run when it is claimed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Task {
+    partner: Uuid,
+    run: Uuid,
+}
+
+/// Makes or upgrades the queue's own tables.
+pub async fn prepare_queue(db: &Db) -> anyhow::Result<()> {
+    match db.pool() {
+        Pool::Sqlite(pool) => SqliteStorage::<Task>::migrations().run(pool).await?,
+        Pool::Postgres(pool) => PostgresStorage::<Task>::setup(pool).await?,
+    }
+    Ok(())
+}
+
+/// The sending side.
+#[derive(Debug, Clone)]
+pub(crate) struct Queue {
+    pool: Pool,
+    kick: Kick,
+}
+
+impl Queue {
+    pub(crate) async fn push(&self, due: Due) -> anyhow::Result<()> {
+        let task = Task {
+            partner: due.partner.0,
+            run: due.run.0,
+        };
+        let task = TaskBuilder::new(serde_json::to_vec(&task)?)
+            .task_id(TaskId::from_ulid(Ulid::generate()))
+            .max_attempts(1)
+            .build();
+        match &self.pool {
+            Pool::Sqlite(pool) => {
+                let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+                apalis_sqlite::queries::push_tasks(&mut *tx, QUEUE, &[task]).await?;
+                tx.commit().await?;
+            }
+            Pool::Postgres(pool) => {
+                let mut tx = pool.begin().await?;
+                apalis_postgres::queries::push_tasks(&mut *tx, QUEUE, vec![task]).await?;
+                tx.commit().await?;
+            }
+        }
+        self.kick.kick();
+        Ok(())
+    }
+
+    /// Removes tasks that were handled and workers that are gone: nobody reads them again.
+    pub(crate) async fn prune(&self) -> anyhow::Result<()> {
+        match &self.pool {
+            Pool::Sqlite(pool) => {
+                sqlx::query(
+                    "DELETE FROM Jobs WHERE job_type = ? AND status IN ('Done', 'Killed', 'Failed')
+                        AND done_at < strftime('%s', 'now') - 3600",
+                )
+                .bind(QUEUE)
+                .execute(pool)
+                .await?;
+            }
+            Pool::Postgres(pool) => {
+                sqlx::query(
+                    "DELETE FROM apalis.jobs WHERE job_type = $1
+                        AND status IN ('Done', 'Killed', 'Failed')
+                        AND done_at < now() - interval '1 hour'",
+                )
+                .bind(QUEUE)
+                .execute(pool)
+                .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn handle(task: Task, runner: Data<Runner>, name: Data<String>) -> Result<(), BoxDynError> {
+    let outcome = runner
+        .run(PartnerId(task.partner), RunId(task.run), &name)
+        .await;
+    if let Err(error) = outcome {
+        // The run is still in its table; the sweep brings it back.
+        tracing::warn!(run = %task.run, %error, "a run could not be worked on");
+    }
+    Ok(())
+}
+
+/// Scheduler and worker of one process.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// Works on runs.
+    pub runner: Runner,
+}
+
+impl Worker {
+    /// Works until shutdown; runs in flight have ten seconds to end, after that their lease runs out
+    /// and another start continues them.
+    pub async fn run(self, shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
+        let db = self.runner.db.clone();
+        let settings = self.runner.settings;
+        let kick = Kick::default();
+        let queue = Queue {
+            pool: db.pool().clone(),
+            kick: kick.clone(),
+        };
+        let ticking = tokio::spawn(scheduler::run(
+            db.clone(),
+            queue,
+            settings.tick,
+            shutdown.clone(),
+        ));
+        let mut stop = shutdown;
+        let stopped = async move {
+            while !*stop.borrow() {
+                if stop.changed().await.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let heartbeat = Duration::from_secs(10);
+        let monitor = Monitor::new()
+            .should_restart(|_, error| {
+                tracing::warn!(%error, "the queue's worker stopped; starting it again");
+                true
+            })
+            .shutdown_timeout(Duration::from_secs(10));
+        let runner = self.runner;
+        let monitor = match db.pool().clone() {
+            Pool::Sqlite(pool) => monitor.register(move |_| {
+                let name = worker_name();
+                WorkerBuilder::new(name.clone())
+                    .backend(
+                        SqliteStorage::<Task>::new(&pool)
+                            .with_config(
+                                apalis_sqlite::Config::default()
+                                    .queue(QUEUE)
+                                    .batch_size(1)
+                                    .heartbeat_interval(heartbeat)
+                                    .missed_heartbeats(3),
+                            )
+                            .poll_with_strategy(kick.strategy(settings.tick)),
+                    )
+                    .data(runner.clone())
+                    .data(name)
+                    .concurrency(settings.concurrency)
+                    .build(handle)
+            }),
+            Pool::Postgres(pool) => monitor.register(move |_| {
+                let name = worker_name();
+                WorkerBuilder::new(name.clone())
+                    .backend(
+                        PostgresStorage::<Task>::new(&pool)
+                            .with_config(
+                                apalis_postgres::Config::default()
+                                    .queue(QUEUE)
+                                    .batch_size(1)
+                                    .heartbeat_interval(heartbeat)
+                                    .missed_heartbeats(3),
+                            )
+                            .with_pubsub()
+                            .poll_with_strategy(kick.strategy(settings.tick)),
+                    )
+                    .data(runner.clone())
+                    .data(name)
+                    .concurrency(settings.concurrency)
+                    .build(handle)
+            }),
+        };
+        monitor.run_with_signal(stopped).await?;
+        ticking.await?;
+        Ok(())
+    }
+}
+
+fn worker_name() -> String {
+    format!("runs-{}-{}", std::process::id(), Ulid::generate())
+}
