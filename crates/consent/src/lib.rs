@@ -349,7 +349,8 @@ impl Consent {
         if organization.id != directory.0 {
             return self.end(scope, request, Outcome::TenantMismatch, None, None).await;
         }
-        let missing = permission::missing(&client, &self.cloud(&credential.cloud)?).await;
+        let cloud = self.cloud(&credential.cloud)?;
+        let missing = permission::missing(&client, &cloud).await;
         let (outcome, detail) = if missing.is_empty() {
             (Outcome::Granted, None)
         } else {

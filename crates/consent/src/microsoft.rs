@@ -98,7 +98,7 @@ pub async fn organization_of(client: &GraphClient) -> Result<Described, GraphErr
 }
 
 /// What we keep of an organization.
-pub fn facts(organization: &types::Organization) -> tenant::Organization {
+fn facts(organization: &types::Organization) -> tenant::Organization {
     let domains = &organization.verified_domains;
     let default = domains
         .iter()

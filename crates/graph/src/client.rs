@@ -134,7 +134,7 @@ impl GraphClient {
     }
 
     /// A cursor over the pages of a collection.
-    pub fn pages<T: DeserializeOwned>(&self, request: &Request) -> Result<Pages<'_, T>, Error> {
+    pub fn pages<T: DeserializeOwned + Send>(&self, request: &Request) -> Result<Pages<'_, T>, Error> {
         let mut url = self.cloud.graph.clone();
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}/v1.0{}", request.path));
@@ -152,7 +152,7 @@ impl GraphClient {
     }
 
     /// Reads a whole small collection.
-    pub async fn read_all<T: DeserializeOwned>(
+    pub async fn read_all<T: DeserializeOwned + Send>(
         &self,
         request: &Request,
         meter: &Meter,
@@ -167,7 +167,7 @@ impl GraphClient {
 
     /// One GET with everything that may pass tried again: throttling as told, outages with a
     /// growing pause, an expired token once.
-    async fn fetch<T: DeserializeOwned>(
+    async fn fetch<T: DeserializeOwned + Send>(
         &self,
         url: &Url,
         service: Service,
@@ -201,7 +201,7 @@ impl GraphClient {
         }
     }
 
-    async fn fetch_once<T: DeserializeOwned>(
+    async fn fetch_once<T: DeserializeOwned + Send>(
         &self,
         url: &Url,
         service: Service,
@@ -316,7 +316,7 @@ pub struct Pages<'a, T> {
     _items: std::marker::PhantomData<T>,
 }
 
-impl<T: DeserializeOwned> Pages<'_, T> {
+impl<T: DeserializeOwned + Send> Pages<'_, T> {
     /// The next page, or `None` after the last.
     ///
     /// # Errors

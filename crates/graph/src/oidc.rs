@@ -1,8 +1,6 @@
 //! Sign-in of a person with OpenID Connect: authorization code with PKCE, and the checks of the id
 //! token that Microsoft prescribes for applications of many tenants.
 
-use std::sync::Mutex;
-
 use oauth2::{
     AuthType, AuthorizationCode, ClientId, ClientSecret, ExtraTokenFields, PkceCodeVerifier,
     RedirectUrl, StandardTokenResponse, TokenUrl,
@@ -17,7 +15,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    ClientCredential, Cloud, Error, cloud::tenant_segment, http, token::{refused, send},
+    ClientCredential, Cloud, Error, cloud::tenant_segment, http, token::Exchange,
 };
 
 /// Who signed in, after every check. `(tenant, object)` is the person's identity; names are not.
@@ -105,7 +103,7 @@ pub async fn redeem(
     let ClientCredential::Secret(secret) = credential;
     let redirect = RedirectUrl::new(sign_in.redirect_uri.to_owned())
         .map_err(|e| Error::Malformed(e.to_string()))?;
-    let wait = Mutex::new(None);
+    let exchange = Exchange::new(client);
     let answer = Client::new(ClientId::new(sign_in.client_id.to_string()))
         .set_client_secret(ClientSecret::new(secret.to_string()))
         .set_auth_type(AuthType::RequestBody)
@@ -113,9 +111,9 @@ pub async fn redeem(
         .set_redirect_uri(redirect)
         .exchange_code(AuthorizationCode::new(code.to_owned()))
         .set_pkce_verifier(PkceCodeVerifier::new(sign_in.verifier.to_owned()))
-        .request_async(&|request| send(client, request, &wait))
+        .request_async(&exchange)
         .await
-        .map_err(|e| refused(e, &wait))?;
+        .map_err(|e| exchange.refused(e))?;
     let keys = signing_keys(client, cloud, &segment).await?;
     verify(&answer.extra_fields().id_token, cloud, &keys, sign_in, now)
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use oauth2::{
     AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, RequestTokenError, Scope,
     TokenResponse, TokenUrl,
@@ -123,13 +124,13 @@ impl TokenSource {
             .set_client_secret(ClientSecret::new(secret.to_string()))
             .set_auth_type(AuthType::RequestBody)
             .set_token_uri(TokenUrl::from_url(url));
-        let wait = Mutex::new(None);
+        let exchange = Exchange::new(&self.http);
         let answer = client
             .exchange_client_credentials()
             .add_scope(Scope::new(cloud.default_scope()))
-            .request_async(&|request| send(&self.http, request, &wait))
+            .request_async(&exchange)
             .await
-            .map_err(|e| refused(e, &wait))?;
+            .map_err(|e| exchange.refused(e))?;
         let life = answer.expires_in().unwrap_or(Duration::from_secs(3600));
         Ok(Token {
             text: Arc::new(Zeroizing::new(answer.access_token().secret().clone())),
@@ -140,51 +141,69 @@ impl TokenSource {
 
 /// Sends what the `oauth2` crate made; a `Retry-After` is kept aside, because its error type has no
 /// room for one.
-pub(crate) async fn send(
-    http: &reqwest::Client,
-    request: HttpRequest,
-    wait: &Mutex<Option<Duration>>,
-) -> Result<HttpResponse, Error> {
-    let (parts, body) = request.into_parts();
-    let response = http
-        .request(parts.method, parts.uri.to_string())
-        .headers(parts.headers)
-        .body(body)
-        .send()
-        .await
-        .map_err(Error::transport)?;
-    let (status, headers) = (response.status(), response.headers().clone());
-    if status.as_u16() == 429 || status.as_u16() == 503 {
-        let after = http::retry_after(&headers).unwrap_or(Duration::from_secs(30));
-        *wait.lock().unwrap_or_else(PoisonError::into_inner) = Some(after);
-    }
-    let mut answer = ::http::Response::new(http::body(response).await?.to_vec());
-    *answer.status_mut() = status;
-    *answer.headers_mut() = headers;
-    Ok(answer)
+#[derive(Clone)]
+pub(crate) struct Exchange {
+    http: reqwest::Client,
+    wait: Arc<Mutex<Option<Duration>>>,
 }
 
-pub(crate) fn refused(
-    error: RequestTokenError<Error, oauth2::StandardErrorResponse<BasicErrorResponseType>>,
-    wait: &Mutex<Option<Duration>>,
-) -> Error {
-    if let Some(after) = *wait.lock().unwrap_or_else(PoisonError::into_inner) {
-        return Error::Throttled(after);
-    }
-    match error {
-        RequestTokenError::ServerResponse(answer) => Error::Token {
-            error: answer.error().as_ref().to_owned(),
-            code: answer.error_description().and_then(|d| aadsts(d)),
-        },
-        RequestTokenError::Request(inner) => inner,
-        RequestTokenError::Parse(_, body) => {
-            if body.starts_with(b"<") {
-                Error::Malformed("a web page instead of a token".into())
-            } else {
-                Error::Malformed("no token in the answer".into())
-            }
+impl Exchange {
+    pub(crate) fn new(http: &reqwest::Client) -> Self {
+        Self {
+            http: http.clone(),
+            wait: Arc::default(),
         }
-        RequestTokenError::Other(text) => Error::Malformed(text),
+    }
+
+    pub(crate) fn refused(
+        &self,
+        error: RequestTokenError<Error, oauth2::StandardErrorResponse<BasicErrorResponseType>>,
+    ) -> Error {
+        if let Some(after) = *self.wait.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Error::Throttled(after);
+        }
+        match error {
+            RequestTokenError::ServerResponse(answer) => Error::Token {
+                error: answer.error().as_ref().to_owned(),
+                code: answer.error_description().and_then(|d| aadsts(d)),
+            },
+            RequestTokenError::Request(inner) => inner,
+            RequestTokenError::Parse(_, body) if body.starts_with(b"<") => {
+                Error::Malformed("a web page instead of a token".into())
+            }
+            RequestTokenError::Parse(..) => Error::Malformed("no token in the answer".into()),
+            RequestTokenError::Other(text) => Error::Malformed(text),
+        }
+    }
+}
+
+/// A trait of its own rather than a closure: through a closure's future the compiler cannot prove
+/// `Send` for the futures around it.
+impl<'c> oauth2::AsyncHttpClient<'c> for Exchange {
+    type Error = Error;
+    type Future = BoxFuture<'c, Result<HttpResponse, Error>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let response = self
+                .http
+                .request(parts.method, parts.uri.to_string())
+                .headers(parts.headers)
+                .body(body)
+                .send()
+                .await
+                .map_err(Error::transport)?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            if status.as_u16() == 429 || status.as_u16() == 503 {
+                let after = http::retry_after(&headers).unwrap_or(Duration::from_secs(30));
+                *self.wait.lock().unwrap_or_else(PoisonError::into_inner) = Some(after);
+            }
+            let mut answer = ::http::Response::new(http::body(response).await?.to_vec());
+            *answer.status_mut() = status;
+            *answer.headers_mut() = headers;
+            Ok(answer)
+        })
     }
 }
 

@@ -38,7 +38,6 @@ type Query = HashMap<String, String>;
 
 /// Everything that one authorised request needs.
 struct Call<'a> {
-    state: &'a State,
     request: &'a HttpRequest,
     directory: &'a Directory,
     changes: Changes,
@@ -56,7 +55,7 @@ fn error(status: u16, code: &str, message: &str) -> HttpResponse {
 
 /// Checks token, consent, permission and licence in Microsoft's order, and meets faults.
 async fn authorise<'a>(
-    state: &'a web::Data<State>,
+    state: &'a State,
     request: &'a HttpRequest,
     roles: &[&str],
     premium: bool,
@@ -120,7 +119,6 @@ async fn authorise<'a>(
         .map(web::Query::into_inner)
         .unwrap_or_default();
     Ok(Call {
-        state,
         request,
         directory,
         changes: state.changes(directory.id),

@@ -57,7 +57,7 @@ pub struct World {
 }
 
 /// What the demo's registration asks for: the manifest of the product's guide.
-pub const ROLES: &[&str] = &[
+pub(crate) const ROLES: &[&str] = &[
     "Organization.Read.All",
     "Domain.Read.All",
     "User.Read.All",

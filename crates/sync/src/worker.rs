@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use apalis::layers::WorkerBuilderExt;
 use apalis::prelude::{BoxDynError, Data, Monitor, TaskBuilder, TaskId, WorkerBuilder};
 use apalis_core::backend::ext::BackendExt;
 use apalis_postgres::PostgresStorage;
@@ -31,8 +32,8 @@ struct Task {
 /// Makes or upgrades the queue's own tables.
 pub async fn prepare_queue(db: &Db) -> anyhow::Result<()> {
     match db.pool() {
-        Pool::Sqlite(pool) => SqliteStorage::<Task>::migrations().run(pool).await?,
-        Pool::Postgres(pool) => PostgresStorage::<Task>::setup(pool).await?,
+        Pool::Sqlite(pool) => SqliteStorage::<()>::migrations().run(pool).await?,
+        Pool::Postgres(pool) => PostgresStorage::<()>::setup(pool).await?,
     }
     Ok(())
 }
