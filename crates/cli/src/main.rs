@@ -1,1 +1,76 @@
-fn main(){}
+//! The binary: composes the other crates, one file per command.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a command line speaks on its streams
+
+mod commands;
+mod config;
+mod installation;
+
+use clap::{Parser, Subcommand};
+
+use commands::{demo, doctor, migrate, partner, serve, sim, work};
+use config::Options;
+
+/// A self-hosted, multi-tenant partner platform for managed service providers.
+#[derive(Debug, Parser)]
+#[command(name = "tenantry", version)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the whole product on SQLite with a simulated Microsoft cloud, ready to click.
+    Demo,
+    /// Start the web server and a worker.
+    Serve(serve::Arguments),
+    /// Start a worker without the web server.
+    Work,
+    /// Start the simulated Microsoft cloud alone.
+    Sim(sim::Arguments),
+    /// Bring the database up to date and stop.
+    Migrate,
+    /// Look for mistakes in configuration, keys and database.
+    Doctor,
+    /// Manage partners.
+    #[command(subcommand)]
+    Partner(partner::Command),
+}
+
+fn main() -> std::process::ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("TENANTRY_LOG")
+                .unwrap_or_else(|_| "warn,tenantry=info,tenantry_sync=info".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    // One TLS and crypto stack for everything.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("another crypto provider is installed already");
+        return std::process::ExitCode::FAILURE;
+    }
+    let done = actix_web::rt::System::new().block_on(async move {
+        let options = arguments.options;
+        match arguments.command {
+            Command::Demo => demo::run(options).await,
+            Command::Serve(own) => serve::run(options, own).await,
+            Command::Work => work::run(options).await,
+            Command::Sim(own) => sim::run(options, own).await,
+            Command::Migrate => migrate::run(options).await,
+            Command::Doctor => doctor::run(options).await,
+            Command::Partner(command) => partner::run(options, command).await,
+        }
+    });
+    match done {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tenantry: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

@@ -117,6 +117,25 @@ pub async fn create(
     Ok(id)
 }
 
+/// As [`create`], for a member who will choose a password through an invitation.
+pub async fn create_without_password(scope: &Scope, email: &str, role: Role) -> Result<MemberId> {
+    scope.require(Role::Owner)?;
+    let tx = scope.begin().await?;
+    let id = create_in(&tx, scope.db(), email, None).await?;
+    join_in(&tx, scope, id, role).await?;
+    tx.commit().await?;
+    Ok(id)
+}
+
+/// Gives a member who exists a role with the scope's partner.
+pub async fn join(scope: &Scope, member: MemberId, role: Role) -> Result<MemberId> {
+    scope.require(Role::Owner)?;
+    let tx = scope.begin().await?;
+    join_in(&tx, scope, member, role).await?;
+    tx.commit().await?;
+    Ok(member)
+}
+
 /// Limits a membership to some companies; nothing of any other company is visible to it then.
 pub async fn limit_to_companies(
     scope: &Scope,
@@ -249,7 +268,18 @@ pub async fn accept_invitation(
         .one(&tx.conn)
         .await?;
     let id = match existing {
-        Some(member) => member.id,
+        Some(member) => {
+            // A member without a password is one that the operator made: the invitation sets it.
+            if let (None, Some(hash)) = (&member.password_hash, password_hash) {
+                execute(
+                    &tx.conn,
+                    "UPDATE members SET password_hash = $1 WHERE id = $2 AND password_hash IS NULL",
+                    vec![hash.into(), member.id.into()],
+                )
+                .await?;
+            }
+            member.id
+        }
         None => create_in(&tx, db, &invitation.email, password_hash).await?,
     };
     let scope = Scope::new(
@@ -263,7 +293,12 @@ pub async fn accept_invitation(
             address: String::new(),
         },
     );
-    join_in(&tx, &scope, id, invitation.role).await?;
+    let joined = membership::Entity::find_by_id((invitation.partner, id))
+        .one(&tx.conn)
+        .await?;
+    if joined.is_none() {
+        join_in(&tx, &scope, id, invitation.role).await?;
+    }
     tx.commit().await?;
     Ok(id)
 }

@@ -1,0 +1,126 @@
+//! Puts the parts together from a configuration: database, keys, Microsoft, portal, worker.
+
+use std::{net::TcpListener, os::unix::fs::DirBuilderExt, time::Duration};
+
+use anyhow::Context;
+use consent::{Connection, Consent};
+use graph::{Clouds, Limiter, TokenSource};
+use keys::{FileProvider, Keyring};
+use model::{Clock, Db};
+use portal::{Portal, Server};
+use sync::{Runner, Settings, Worker};
+use tokio::sync::watch;
+use url::Url;
+
+use crate::config::Config;
+
+/// An opened installation.
+#[derive(Debug, Clone)]
+pub(crate) struct Installation {
+    pub(crate) config: Config,
+    pub(crate) db: Db,
+    pub(crate) connection: Connection,
+}
+
+impl Installation {
+    /// Opens database and keys and brings the schema up to date.
+    pub(crate) async fn open(config: Config) -> anyhow::Result<Self> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&config.data_dir)
+            .with_context(|| format!("data_dir: {} could not be made", config.data_dir.display()))?;
+        let keyring = Keyring::new(FileProvider::open_or_create(&config.data_dir.join("key"))?);
+        let db = Db::connect(&config.database_url, Clock::system())
+            .await
+            .context("the database could not be opened")?;
+        db.migrate().await.context("the database could not be brought up to date")?;
+        sync::prepare_queue(&db).await.context("the job queue could not be prepared")?;
+        let connection = Connection {
+            clouds: Clouds::new(config.custom_cloud.as_ref())?,
+            tokens: TokenSource::new(graph::http::client()?),
+            limiter: Limiter::default(),
+            keyring,
+        };
+        Ok(Self { config, db, connection })
+    }
+
+    fn public_url(&self, listener: &TcpListener) -> anyhow::Result<Url> {
+        match &self.config.public_url {
+            Some(url) => Ok(url.clone()),
+            None => Ok(Url::parse(&format!("http://{}/", listener.local_addr()?))?),
+        }
+    }
+
+    /// Binds the web server; answers it and how browsers reach it.
+    pub(crate) fn server(&self, demo: bool) -> anyhow::Result<(Server, Portal)> {
+        let listener = TcpListener::bind(self.config.listen)
+            .with_context(|| format!("listen: {} is not free", self.config.listen))?;
+        let public_url = self.public_url(&listener)?;
+        let portal = Portal {
+            db: self.db.clone(),
+            consent: Consent {
+                connection: self.connection.clone(),
+                redirect_uri: public_url.join("consent/callback")?.to_string(),
+            },
+            public_url,
+            demo,
+        };
+        let server = Server::build(portal.clone(), listener, 2)?;
+        Ok((server, portal))
+    }
+
+    /// The worker of this process.
+    pub(crate) fn worker(&self) -> Worker {
+        let worker = self.config.worker;
+        Worker {
+            runner: Runner {
+                db: self.db.clone(),
+                connection: self.connection.clone(),
+                settings: Settings {
+                    concurrency: worker.concurrency,
+                    lease: Duration::from_secs(worker.lease_seconds),
+                    ..Settings::default()
+                },
+            },
+        }
+    }
+
+    /// Serves and works until a signal comes; runs in flight are given time to end.
+    pub(crate) async fn run(
+        &self,
+        server: Option<Server>,
+        with_worker: bool,
+    ) -> anyhow::Result<()> {
+        let (stop, stopped) = watch::channel(false);
+        let working = with_worker.then(|| tokio::spawn(self.worker().run(stopped)));
+        let handle = server.as_ref().map(Server::handle);
+        let serving = server.map(|server| actix_web::rt::spawn(server.run()));
+        wait_for_signal().await?;
+        tracing::info!("stopping");
+        // Nobody may be listening any more, which is as good.
+        let _ = stop.send(true);
+        if let Some(handle) = handle {
+            handle.stop(true).await;
+        }
+        if let Some(serving) = serving {
+            serving.await??;
+        }
+        if let Some(working) = working {
+            working.await??;
+        }
+        self.db.close().await;
+        Ok(())
+    }
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Companies.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use model::{
+    Company, CompanyId,
+    company::{self, Draft},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Answer, List, Paging, query};
+use crate::{guard::Signed, problem::{ApiProblem, Problem}};
+
+/// A customer of the partner.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Company)]
+pub(crate) struct View {
+    id: Uuid,
+    name: String,
+    /// Mail domain, by which mappings are suggested.
+    domain: String,
+    /// Id in the partner's PSA.
+    external_id: String,
+    created_at: String,
+}
+
+impl From<Company> for View {
+    fn from(c: Company) -> Self {
+        Self {
+            id: c.id.0,
+            name: c.name,
+            domain: c.domain,
+            external_id: c.external_id,
+            created_at: c.created_at.rfc3339(),
+        }
+    }
+}
+
+/// A company to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewCompany)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct New {
+    name: String,
+    #[serde(default)]
+    domain: String,
+    #[serde(default)]
+    external_id: String,
+    /// Make it although another company has the same name.
+    #[serde(default)]
+    allow_same_name: bool,
+}
+
+/// What to change; what is left out stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CompanyChange)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Change {
+    name: Option<String>,
+    domain: Option<String>,
+    external_id: Option<String>,
+    #[serde(default)]
+    allow_same_name: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Search {
+    #[serde(default)]
+    search: String,
+}
+
+/// Companies
+#[utoipa::path(get, path = "/api/v1/companies", params(Paging,
+    ("search" = Option<String>, Query, description = "Part of name, domain or external id")), responses(
+    (status = 200, body = List<View>), (status = 400, body = Problem), (status = 401, body = Problem)))]
+pub(crate) async fn list(request: HttpRequest, principal: Signed) -> Answer {
+    let paging: Paging = query(&request)?;
+    let search: Search = query(&request)?;
+    let found = company::list(&principal.scope, &search.search, paging.window()?).await?;
+    paging.page(found, View::from)
+}
+
+/// Make a company
+#[utoipa::path(post, path = "/api/v1/companies", request_body = New, responses(
+    (status = 201, body = View), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 403, body = Problem), (status = 422, body = Problem)))]
+pub(crate) async fn create(principal: Signed, new: web::Json<New>) -> Answer {
+    let new = new.into_inner();
+    let draft = Draft { name: new.name, domain: new.domain, external_id: new.external_id };
+    let made = company::create(&principal.scope, &draft, new.allow_same_name).await?;
+    Ok(HttpResponse::Created()
+        .insert_header(("location", format!("/api/v1/companies/{}", made.id)))
+        .json(View::from(made)))
+}
+
+/// One company
+#[utoipa::path(get, path = "/api/v1/companies/{id}", params(("id" = Uuid, Path)), responses(
+    (status = 200, body = View), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn get(principal: Signed, id: web::Path<CompanyId>) -> Answer {
+    let found = company::get(&principal.scope, *id).await?.ok_or(ApiProblem::NotFound)?;
+    Ok(HttpResponse::Ok().json(View::from(found)))
+}
+
+/// Change a company
+#[utoipa::path(patch, path = "/api/v1/companies/{id}", params(("id" = Uuid, Path)), request_body = Change, responses(
+    (status = 200, body = View), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+pub(crate) async fn update(
+    principal: Signed,
+    id: web::Path<CompanyId>,
+    change: web::Json<Change>,
+) -> Answer {
+    let found = company::get(&principal.scope, *id).await?.ok_or(ApiProblem::NotFound)?;
+    let change = change.into_inner();
+    let draft = Draft {
+        name: change.name.unwrap_or(found.name),
+        domain: change.domain.unwrap_or(found.domain),
+        external_id: change.external_id.unwrap_or(found.external_id),
+    };
+    let saved = company::edit(&principal.scope, *id, &draft, change.allow_same_name)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
+    Ok(HttpResponse::Ok().json(View::from(saved)))
+}

@@ -1,0 +1,170 @@
+//! `/api/v1`: the main job for scripts, with bearer tokens. Lists answer
+//! `{"value": […], "next": …}`, with a total on request; errors are problem+json.
+
+pub(crate) mod companies;
+pub(crate) mod consent_requests;
+pub(crate) mod credentials;
+pub(crate) mod groups;
+pub(crate) mod mappings;
+pub(crate) mod runs;
+pub(crate) mod secure_scores;
+pub(crate) mod tenants;
+pub(crate) mod users;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use model::{Listing, Window};
+use serde::{Deserialize, Serialize};
+use utoipa::{
+    IntoParams, Modify, OpenApi, ToSchema,
+    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+};
+
+use crate::{
+    Portal,
+    problem::{ApiProblem, Problem, ProblemField},
+};
+
+pub(crate) type Answer = Result<HttpResponse, ApiProblem>;
+
+/// Paging of every list.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Paging {
+    /// Rows to return: 1 to 500, 100 unless told.
+    limit: Option<u64>,
+    /// Where to go on: the `next` of the answer before.
+    after: Option<String>,
+    /// Whether to count all rows that match.
+    #[serde(default)]
+    total: bool,
+}
+
+impl Paging {
+    fn window(&self) -> Result<Window, ApiProblem> {
+        let limit = self.limit.unwrap_or(100);
+        if !(1..=500).contains(&limit) {
+            return Err(ApiProblem::BadRequest("limit: give a number from 1 to 500.".into()));
+        }
+        let offset = match &self.after {
+            None => 0,
+            Some(text) => text.parse().map_err(|_| {
+                ApiProblem::BadRequest("after: give the `next` of the answer before, unchanged.".into())
+            })?,
+        };
+        Ok(Window { offset, limit })
+    }
+
+    /// The answer of a page that the database cut.
+    fn page<T, V: Serialize>(
+        &self,
+        listing: Listing<T>,
+        view: impl Fn(T) -> V,
+    ) -> Result<HttpResponse, ApiProblem> {
+        let window = self.window()?;
+        let shown = listing.rows.len() as u64;
+        let end = window.offset + shown;
+        Ok(HttpResponse::Ok().json(List {
+            value: listing.rows.into_iter().map(view).collect::<Vec<_>>(),
+            next: (end < listing.total && shown > 0).then(|| end.to_string()),
+            total: self.total.then_some(listing.total),
+        }))
+    }
+
+    /// The answer of a short list that was read whole.
+    fn cut<T, V: Serialize>(
+        &self,
+        all: Vec<T>,
+        view: impl Fn(T) -> V,
+    ) -> Result<HttpResponse, ApiProblem> {
+        let window = self.window()?;
+        let total = all.len() as u64;
+        let skip = usize::try_from(window.offset).unwrap_or(usize::MAX);
+        let take = usize::try_from(window.limit).unwrap_or(usize::MAX);
+        let rows = all.into_iter().skip(skip).take(take).collect();
+        self.page(Listing { rows, total }, view)
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct List<T> {
+    /// The rows.
+    value: Vec<T>,
+    /// Give it as `after` for the next page; null at the end.
+    next: Option<String>,
+    /// Rows in all, where `total=true` was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
+}
+
+pub(crate) fn json_config() -> web::JsonConfig {
+    web::JsonConfig::default().limit(1024 * 1024).error_handler(|error, _| {
+        ApiProblem::BadRequest(format!("The body is not the JSON that is expected: {error}")).into()
+    })
+}
+
+/// A path whose id is no id: not found, on pages and in the API alike.
+pub(crate) fn path_config() -> web::PathConfig {
+    web::PathConfig::default().error_handler(|_, request| {
+        if request.path().starts_with("/api/") {
+            ApiProblem::NotFound.into()
+        } else {
+            crate::problem::PageProblem::NotFound.into()
+        }
+    })
+}
+
+/// A query of the API, with a clear answer where it cannot be read.
+pub(crate) fn query<T: serde::de::DeserializeOwned>(request: &HttpRequest) -> Result<T, ApiProblem> {
+    web::Query::<T>::from_query(request.query_string())
+        .map(web::Query::into_inner)
+        .map_err(|e| ApiProblem::BadRequest(format!("The query cannot be read: {e}")))
+}
+
+pub(crate) async fn healthz(portal: web::Data<Portal>) -> HttpResponse {
+    match portal.db.ping().await {
+        Ok(()) => HttpResponse::Ok().json(serde_json::json!({
+            "status": "ok", "database": portal.db.kind(), "version": env!("CARGO_PKG_VERSION"),
+        })),
+        Err(_) => HttpResponse::ServiceUnavailable()
+            .json(serde_json::json!({ "status": "the database does not answer" })),
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tenantry API",
+        description = "Everything that the main job needs: credentials, consent, companies, mappings, runs and what was synced.",
+    ),
+    paths(
+        credentials::list, credentials::create, credentials::get,
+        consent_requests::create, consent_requests::get,
+        tenants::list, tenants::get,
+        companies::list, companies::create, companies::get, companies::update,
+        mappings::list, mappings::create, mappings::get, mappings::delete,
+        runs::list, runs::create, runs::get, runs::cancel,
+        users::list, groups::list, groups::members, secure_scores::list,
+    ),
+    components(schemas(Problem, ProblemField)),
+    security(("token" = [])),
+    modifiers(&Token),
+)]
+struct Document;
+
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let mut bearer = Http::new(HttpAuthScheme::Bearer);
+        bearer.description = Some("An API token: `Authorization: Bearer tnt_…`".into());
+        document
+            .components
+            .get_or_insert_with(Default::default)
+            .add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}
+
+pub(crate) async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().json(Document::openapi())
+}

@@ -1,0 +1,245 @@
+//! Before any handler: headers, where the request came from, who sends it, and whether they may.
+
+use actix_web::{
+    Error, FromRequest, HttpMessage, HttpRequest, HttpResponse,
+    body::MessageBody,
+    cookie::{Cookie, SameSite},
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    http::{Method, header},
+    middleware::Next,
+    web,
+};
+use model::{Role, api_token, session, session::Principal};
+
+use crate::{
+    Portal,
+    problem::{ApiProblem, PageProblem},
+    routes::{self, Access},
+};
+
+/// Who sent the request; handlers of guarded routes take it.
+#[derive(Debug, Clone)]
+pub(crate) struct Signed(pub(crate) Principal);
+
+impl std::ops::Deref for Signed {
+    type Target = Principal;
+    fn deref(&self) -> &Principal {
+        &self.0
+    }
+}
+
+impl FromRequest for Signed {
+    type Error = Error;
+    type Future = std::future::Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let found = request.extensions().get::<Self>().cloned();
+        // A guarded handler behind a public route would be a defect: it answers 404 then.
+        std::future::ready(found.ok_or_else(|| PageProblem::NotFound.into()))
+    }
+}
+
+/// Name of the session cookie: the prefix binds it to the host, which browsers allow over TLS only.
+pub(crate) fn session_cookie_name(portal: &Portal) -> &'static str {
+    if portal.is_secure() { "__Host-session" } else { "session" }
+}
+
+/// A cookie that scripts cannot read and other sites cannot send with a POST.
+pub(crate) fn cookie<'a>(portal: &Portal, name: &'a str, value: String) -> Cookie<'a> {
+    Cookie::build(name, value)
+        .path("/")
+        .http_only(true)
+        .secure(portal.is_secure())
+        .same_site(SameSite::Lax)
+        .finish()
+}
+
+/// A cookie that removes the one of that name.
+pub(crate) fn no_cookie<'a>(portal: &Portal, name: &'a str) -> Cookie<'a> {
+    let mut gone = cookie(portal, name, String::new());
+    gone.make_removal();
+    gone
+}
+
+/// The peer's address; forwarded headers are not believed.
+pub(crate) fn address(request: &HttpRequest) -> String {
+    request
+        .peer_addr()
+        .map(|a| a.ip().to_string())
+        .unwrap_or_default()
+}
+
+/// Everything from our own origin, nothing inline, no frames.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    font-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
+
+/// The policy, with the sign-in hosts that a form may lead on to: browsers apply `form-action` to
+/// redirects after a form as well.
+pub(crate) fn policy_with_sign_in(portal: &Portal) -> String {
+    let mut policy = POLICY.to_owned();
+    for cloud in portal.consent.connection.clouds.all() {
+        policy.push(' ');
+        policy.push_str(&cloud.login.origin().ascii_serialization());
+    }
+    policy
+}
+
+pub(crate) async fn guard(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let pattern = request.match_pattern().unwrap_or_default();
+    let access = routes::access(request.method(), &pattern);
+    let is_static = pattern.starts_with("/static/");
+    let mut response = match admit(&request, access).await {
+        Ok(()) => next.call(request).await?.map_into_left_body(),
+        Err(refusal) => request.into_response(refusal).map_into_right_body(),
+    };
+    let headers = response.headers_mut();
+    let mut set = |name: header::HeaderName, value: &'static str| {
+        if !headers.contains_key(&name) {
+            headers.insert(name, header::HeaderValue::from_static(value));
+        }
+    };
+    set(header::CONTENT_SECURITY_POLICY, POLICY);
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "same-origin");
+    set(header::X_FRAME_OPTIONS, "DENY");
+    set(
+        header::HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    );
+    if !is_static {
+        set(header::CACHE_CONTROL, "no-store");
+    }
+    Ok(response)
+}
+
+/// Lets the request through, or answers it.
+async fn admit(request: &ServiceRequest, access: Option<Access>) -> Result<(), HttpResponse> {
+    use actix_web::ResponseError;
+    let Some(portal) = request.app_data::<web::Data<Portal>>().cloned() else {
+        return Err(HttpResponse::InternalServerError().finish());
+    };
+    let unsafe_method = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    match access {
+        None => Ok(()),
+        Some(Access::Public) if unsafe_method => same_origin(request),
+        Some(Access::Public) => {
+            // Pages that anybody may see still know who looks, for their frame.
+            if let Ok(Some(principal)) = signed_in(request, &portal).await {
+                request.extensions_mut().insert(Signed(principal));
+            }
+            Ok(())
+        }
+        Some(Access::Page(least)) => {
+            if unsafe_method {
+                same_origin(request)?;
+            }
+            let principal = signed_in(request, &portal)
+                .await
+                .map_err(|e| PageProblem::from(e).error_response())?;
+            let Some(principal) = principal else {
+                return Err(to_sign_in(request));
+            };
+            enough(&principal, least).map_err(|e| PageProblem::from(e).error_response())?;
+            request.extensions_mut().insert(Signed(principal));
+            Ok(())
+        }
+        Some(Access::Api(least)) => {
+            let principal = bearer(request, &portal)
+                .await
+                .map_err(|e| ApiProblem::from(e).error_response())?;
+            let Some(principal) = principal else {
+                return Err(ApiProblem::Unauthorised.error_response());
+            };
+            enough(&principal, least).map_err(|e| ApiProblem::from(e).error_response())?;
+            request.extensions_mut().insert(Signed(principal));
+            Ok(())
+        }
+    }
+}
+
+fn enough(principal: &Principal, least: Role) -> model::Result<()> {
+    principal.scope.require(least)
+}
+
+async fn signed_in(
+    request: &ServiceRequest,
+    portal: &Portal,
+) -> model::Result<Option<Principal>> {
+    match request.cookie(session_cookie_name(portal)) {
+        None => Ok(None),
+        Some(cookie) => {
+            session::resume(&portal.db, cookie.value(), &address(request.request())).await
+        }
+    }
+}
+
+async fn bearer(request: &ServiceRequest, portal: &Portal) -> model::Result<Option<Principal>> {
+    let token = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim().to_owned());
+    match token {
+        None => Ok(None),
+        Some(token) => {
+            api_token::authenticate(&portal.db, &token, &address(request.request())).await
+        }
+    }
+}
+
+/// A form of another site is refused: the browser says where the request comes from.
+fn same_origin(request: &ServiceRequest) -> Result<(), HttpResponse> {
+    use actix_web::ResponseError;
+    let header = |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok());
+    let ours = match (header("sec-fetch-site"), header("origin")) {
+        (Some(site), _) => matches!(site, "same-origin" | "none"),
+        (None, Some(origin)) => {
+            let host = header("host").unwrap_or_default();
+            origin == format!("http://{host}") || origin == format!("https://{host}")
+        }
+        (None, None) => false,
+    };
+    if ours { Ok(()) } else { Err(PageProblem::OtherSite.error_response()) }
+}
+
+/// To the sign-in page, and back afterwards where that makes sense.
+fn to_sign_in(request: &ServiceRequest) -> HttpResponse {
+    let mut location = "/sign-in".to_owned();
+    if *request.method() == Method::GET
+        && let Some(path) = request.uri().path_and_query()
+        && path.as_str() != "/"
+    {
+        let next: String = url::form_urlencoded::byte_serialize(path.as_str().as_bytes()).collect();
+        location = format!("/sign-in?next={next}");
+    }
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, location))
+        .finish()
+}
+
+/// A path of our own to go to after sign-in; anything else becomes the dashboard.
+pub(crate) fn safe_next(next: &str) -> &str {
+    let ours = next.starts_with('/')
+        && !next.starts_with("//")
+        && !next.contains(['\\', '\r', '\n', '\t'])
+        && !next.chars().any(char::is_control);
+    if ours { next } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::safe_next;
+
+    #[test]
+    fn only_paths_of_our_own_are_followed() {
+        assert_eq!(safe_next("/jobs?state=failed"), "/jobs?state=failed");
+        for bad in ["//evil.example", "/\\evil.example", "https://evil.example", "", "jobs", "/\t/evil", "javascript:alert(1)"] {
+            assert_eq!(safe_next(bad), "/", "{bad}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Consent in the browser: off to Microsoft, back again, and the outcome's page.
+
+use actix_web::{HttpRequest, http::StatusCode, web};
+use askama::Template;
+use consent::{Ended, Next, Outcome, Return};
+use model::{
+    ConsentRequest, ConsentRequestId, ConsentStep, CredentialId, DirectoryId, consent_request,
+    credential::{self, Credential},
+};
+use serde::Deserialize;
+
+use super::credentials::{ENTRA, frame, to_microsoft};
+use crate::{
+    Portal,
+    guard::{self, Signed},
+    problem::PageProblem,
+    view::{Answer, Bare, Page, filters, html, html_status, see_other},
+};
+
+#[derive(Template)]
+#[template(path = "consents/show.html")]
+struct Show {
+    page: Page,
+    outcome: Outcome,
+    request: ConsentRequest,
+    credential: Option<Credential>,
+    tenant: Option<model::Tenant>,
+}
+
+/// The same for somebody who is not signed in here.
+#[derive(Template)]
+#[template(path = "consents/outcome.html")]
+struct Plain {
+    bare: Bare,
+    outcome: Outcome,
+    code: Option<String>,
+    detail: Option<String>,
+    tenant_name: Option<String>,
+}
+
+pub(super) async fn begin(
+    portal: &Portal,
+    principal: &Signed,
+    credential: &Credential,
+    pinned: Option<DirectoryId>,
+) -> Answer {
+    let session = principal.session.clone();
+    let (_, url) = portal
+        .consent
+        .begin(&principal.scope, credential, pinned, session)
+        .await?;
+    Ok(to_microsoft(&url))
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Form {
+    #[serde(default)]
+    directory_id: String,
+}
+
+/// Asks for consent in a tenant: the given one, or whichever the administrator belongs to.
+pub(crate) async fn create(
+    portal: web::Data<Portal>,
+    principal: Signed,
+    id: web::Path<CredentialId>,
+    form: web::Form<Form>,
+) -> Answer {
+    let credential = credential::get(&principal.scope, *id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
+    let pinned = match form.directory_id.trim() {
+        "" => None,
+        text => Some(DirectoryId(credential::parse_guid(text).map_err(|why| {
+            PageProblem::Conflict(format!("A tenant ID {why} Leave it empty to let the administrator's account decide."))
+        })?)),
+    };
+    begin(&portal, &principal, &credential, pinned).await
+}
+
+/// Microsoft's return, untrusted.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Query {
+    #[serde(default)]
+    state: String,
+    tenant: Option<String>,
+    scope: Option<String>,
+    error: Option<String>,
+    error_description: Option<String>,
+    code: Option<String>,
+}
+
+fn proof_cookie_name(portal: &Portal) -> &'static str {
+    if portal.is_secure() { "__Host-consent" } else { "consent" }
+}
+
+pub(crate) async fn callback(
+    request: HttpRequest,
+    portal: web::Data<Portal>,
+    query: Result<web::Query<Query>, actix_web::Error>,
+) -> Answer {
+    // A parameter that comes twice or is no text is nothing of Microsoft's.
+    let Ok(query) = query.map(web::Query::into_inner) else {
+        let plain = plain(&request, &portal, Outcome::Unrecognised);
+        return html_status(StatusCode::BAD_REQUEST, &plain);
+    };
+    let back = Return {
+        state: query.state,
+        tenant: query.tenant,
+        scope: query.scope,
+        error: query.error,
+        error_description: query.error_description,
+        code: query.code,
+    };
+    let session = request
+        .cookie(guard::session_cookie_name(&portal))
+        .map(|c| keys::fingerprint(c.value()));
+    let proof = request.cookie(proof_cookie_name(&portal));
+    let next = portal
+        .consent
+        .finish(
+            &portal.db,
+            &back,
+            session.as_deref(),
+            proof.as_ref().map(|c| c.value()),
+            &guard::address(&request),
+        )
+        .await?;
+    match next {
+        Next::Prove { url, cookie } => {
+            let mut response = to_microsoft(&url);
+            let cookie = guard::cookie(&portal, proof_cookie_name(&portal), cookie);
+            let _ = response.add_cookie(&cookie);
+            Ok(response)
+        }
+        Next::Show(ended) => outcome(&request, &portal, *ended).await,
+    }
+}
+
+fn plain(request: &HttpRequest, portal: &Portal, outcome: Outcome) -> Plain {
+    Plain {
+        bare: Bare::new(request, portal),
+        outcome,
+        code: None,
+        detail: None,
+        tenant_name: None,
+    }
+}
+
+/// To the member's own page of the request where they are signed in and may see it; else the
+/// outcome alone.
+async fn outcome(request: &HttpRequest, portal: &Portal, ended: Ended) -> Answer {
+    use actix_web::HttpMessage;
+    let signed = request.extensions().get::<Signed>().cloned();
+    if let (Some(signed), Some(consent)) = (signed, &ended.request)
+        && signed.scope.partner() == consent.partner_id
+        && consent_request::get(&signed.scope, consent.id).await?.is_some()
+    {
+        let shown = match ended.outcome {
+            // These change nothing, so the request's own outcome may be another.
+            Outcome::Replayed | Outcome::Expired | Outcome::OtherBrowser => {
+                format!("?outcome={}", ended.outcome.name())
+            }
+            _ => String::new(),
+        };
+        return Ok(see_other(&format!("/consents/{}{shown}", consent.id)));
+    }
+    let status = if ended.outcome.connected() || ended.outcome == Outcome::StillSpreading {
+        StatusCode::OK
+    } else {
+        StatusCode::BAD_REQUEST
+    };
+    let page = Plain {
+        code: ended.code,
+        detail: ended.request.and_then(|r| r.outcome_detail),
+        tenant_name: ended.tenant_name,
+        ..plain(request, portal, ended.outcome)
+    };
+    html_status(status, &page)
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ShowQuery {
+    #[serde(default)]
+    outcome: String,
+}
+
+pub(crate) async fn show(
+    request: HttpRequest,
+    portal: web::Data<Portal>,
+    principal: Signed,
+    id: web::Path<ConsentRequestId>,
+    query: web::Query<ShowQuery>,
+) -> Answer {
+    let scope = &principal.scope;
+    let found = consent_request::get(scope, *id).await?.ok_or(PageProblem::NotFound)?;
+    let credential = credential::get(scope, found.credential_id).await?;
+    let tenant = match found.tenant_id {
+        Some(id) => model::tenant::get(scope, id).await?,
+        None => None,
+    };
+    let outcome = Outcome::of_name(&query.outcome)
+        .filter(|o| matches!(o, Outcome::Replayed | Outcome::Expired | Outcome::OtherBrowser))
+        .or(found.outcome.as_deref().and_then(Outcome::of_name));
+    let Some(outcome) = outcome else {
+        return Err(PageProblem::Conflict(
+            "This consent request has not come back from Microsoft yet.".into(),
+        ));
+    };
+    let page = frame(&request, &portal, &principal, outcome.title())
+        .await?
+        .under("Microsoft Entra ID", ENTRA);
+    html(&Show { page, outcome, request: found, credential, tenant })
+}
+
+/// Looks again whether a consent that was still spreading works.
+pub(crate) async fn check(
+    request: HttpRequest,
+    portal: web::Data<Portal>,
+    principal: Signed,
+    id: web::Path<ConsentRequestId>,
+) -> Answer {
+    let found = consent_request::get(&principal.scope, *id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
+    if found.step != ConsentStep::Spreading {
+        return Ok(see_other(&format!("/consents/{id}")));
+    }
+    match portal.consent.check_again(&principal.scope, found).await? {
+        Next::Show(ended) => outcome(&request, &portal, *ended).await,
+        Next::Prove { url, .. } => Ok(to_microsoft(&url)),
+    }
+}

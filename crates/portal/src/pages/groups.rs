@@ -1,0 +1,134 @@
+//! Groups of a company's directory and who is in them.
+
+use actix_web::{HttpRequest, web};
+use askama::Template;
+use model::{
+    CompanyId, GroupMember, Window,
+    directory::{self, GroupWithCount},
+};
+use serde::Deserialize;
+
+use super::companies::Head;
+use crate::{
+    Portal,
+    guard::Signed,
+    problem::PageProblem,
+    view::{Answer, PAGE_SIZE, Page, Pager, filters, html, query},
+};
+
+#[derive(Template)]
+#[template(path = "groups/index.html")]
+struct Index {
+    page: Page,
+    head: Head,
+    rows: Vec<GroupWithCount>,
+    search: String,
+    kind: String,
+    pager: Pager,
+}
+
+#[derive(Template)]
+#[template(path = "groups/show.html")]
+struct Show {
+    page: Page,
+    head: Head,
+    group: GroupWithCount,
+    members: Vec<GroupMember>,
+    search: String,
+    pager: Pager,
+}
+
+/// Kinds of groups: the word in the address, and the label.
+pub(crate) const KINDS: &[(&str, &str)] = &[
+    ("microsoft365", "Microsoft 365"),
+    ("security", "Security"),
+    ("mail_enabled_security", "Mail-enabled security"),
+    ("distribution", "Distribution"),
+];
+
+/// The label of a kind, and "dynamic" where a rule decides membership.
+fn kind_label(group: &model::Group) -> String {
+    let label = KINDS
+        .iter()
+        .find(|(word, _)| *word == group.kind)
+        .map_or("Unknown", |(_, label)| label);
+    if group.membership_rule.is_some() {
+        format!("{label}, dynamic")
+    } else {
+        label.to_owned()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ListQuery {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    page: u64,
+}
+
+pub(crate) async fn index(
+    request: HttpRequest,
+    portal: web::Data<Portal>,
+    principal: Signed,
+    id: web::Path<CompanyId>,
+    list: web::Query<ListQuery>,
+) -> Answer {
+    let head = Head::load(&principal, *id, "groups").await?;
+    let title = format!("Groups of {}", head.company.name);
+    let page = Page::new(&request, &portal, &principal, title, "companies")
+        .await?
+        .under("Companies", "/companies")
+        .under(&head.company.name, format!("/companies/{id}"));
+    let kind = KINDS.iter().map(|k| k.0).find(|k| *k == list.kind);
+    let window = Window::page(list.page.max(1), PAGE_SIZE);
+    let found = directory::groups(&principal.scope, *id, &list.q, kind, window).await?;
+    let pager = Pager::new(list.page, found.rows.len(), found.total, |n| {
+        let pairs = [("q", list.q.as_str()), ("kind", &list.kind), ("page", &n.to_string())];
+        format!("/companies/{id}/groups{}", query(&pairs))
+    });
+    html(&Index {
+        page,
+        head,
+        rows: found.rows,
+        search: list.q.clone(),
+        kind: list.kind.clone(),
+        pager,
+    })
+}
+
+pub(crate) async fn show(
+    request: HttpRequest,
+    portal: web::Data<Portal>,
+    principal: Signed,
+    path: web::Path<(CompanyId, String)>,
+    list: web::Query<ListQuery>,
+) -> Answer {
+    let (id, object) = path.into_inner();
+    let head = Head::load(&principal, id, "groups").await?;
+    let group = directory::group(&principal.scope, id, &object)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
+    let title = format!("{}, {}", group.group.display_name, head.company.name);
+    let page = Page::new(&request, &portal, &principal, title, "companies")
+        .await?
+        .under("Companies", "/companies")
+        .under(&head.company.name, format!("/companies/{id}"))
+        .under("Groups", format!("/companies/{id}/groups"));
+    let window = Window::page(list.page.max(1), PAGE_SIZE);
+    let found = directory::members(&principal.scope, &group.group, &list.q, window).await?;
+    let pager = Pager::new(list.page, found.rows.len(), found.total, |n| {
+        let pairs = [("q", list.q.as_str()), ("page", &n.to_string())];
+        format!("/companies/{id}/groups/{object}{}", query(&pairs))
+    });
+    html(&Show {
+        page,
+        head,
+        group,
+        members: found.rows,
+        search: list.q.clone(),
+        pager,
+    })
+}

@@ -1,0 +1,199 @@
+//! Company mapping: the list, the first step of the wizard, deletion.
+
+use actix_web::{HttpRequest, web};
+use askama::Template;
+use model::{
+    CredentialId, MappingId, RunCause, RunKind, Timestamp,
+    credential::{self, Credential},
+    mapping::{self, MappingRow},
+    run, tenant,
+};
+use serde::Deserialize;
+
+use super::credentials::{ENTRA, frame};
+use crate::{
+    Portal,
+    guard::Signed,
+    problem::PageProblem,
+    view::{Answer, Html, Page, ago, badge, filters, html, query, see_other},
+};
+
+pub(super) const MAPPINGS: &str = "/settings/integrations/entra/mappings";
+
+#[derive(Template)]
+#[template(path = "mappings/index.html")]
+struct Index {
+    page: Page,
+    credentials: Vec<Credential>,
+    chosen: Option<Credential>,
+    rows: Vec<MappingRow>,
+    search: String,
+    unmapped: usize,
+    saved: usize,
+}
+
+#[derive(Template)]
+#[template(path = "mappings/new.html")]
+struct New {
+    page: Page,
+    credential: Credential,
+    unmapped: usize,
+    companies: u64,
+}
+
+/// How a mapping stands, as people see it.
+pub(super) fn mapping_badge(row: &MappingRow, now: &Timestamp) -> Html {
+    use model::RunState::{Cancelled, Completed, Failed, Partial, Queued, Retrying, Running};
+    if row.tenant.state == model::TenantState::Disconnected {
+        return badge("badge-bad", "alert-circle", "Disconnected");
+    }
+    match (row.last_run.as_ref().map(|r| r.state), row.mapping.last_sync_at) {
+        (Some(Running), _) => badge("badge-info", "loader-2", "Syncing"),
+        (Some(Queued), _) => badge("", "clock", "Queued"),
+        (Some(Retrying), _) => badge("badge-warn", "rotate-clockwise", "Retrying"),
+        (Some(Failed), _) => badge("badge-bad", "circle-x", "Failed"),
+        (Some(Partial), Some(at)) => {
+            badge("badge-warn", "alert-triangle", &format!("Partly synced {}", ago(at, *now)))
+        }
+        (Some(Completed | Cancelled), Some(at)) => {
+            badge("badge-ok", "circle-check", &format!("Synced {}", ago(at, *now)))
+        }
+        _ => badge("", "circle-dashed", "Never synced"),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ListQuery {
+    pub(super) credential: Option<CredentialId>,
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    saved: usize,
+}
+
+/// The chosen credential among the live ones: the one of the address, else the first.
+pub(super) async fn choose(
+    principal: &Signed,
+    wanted: Option<CredentialId>,
+) -> Result<(Vec<Credential>, Option<Credential>), PageProblem> {
+    let all: Vec<Credential> = credential::list(&principal.scope)
+        .await?
+        .into_iter()
+        .filter(|c| c.revoked_at.is_none())
+        .collect();
+    let chosen = match wanted {
+        Some(id) => Some(
+            all.iter()
+                .find(|c| c.id == id)
+                .cloned()
+                .ok_or(PageProblem::NotFound)?,
+        ),
+        None => all.first().cloned(),
+    };
+    Ok((all, chosen))
+}
+
+pub(crate) async fn index(
+    request: HttpRequest,
+    portal: web::Data<Portal>,
+    principal: Signed,
+    list: web::Query<ListQuery>,
+) -> Answer {
+    let scope = &principal.scope;
+    let (credentials, chosen) = choose(&principal, list.credential).await?;
+    let mut page = frame(&request, &portal, &principal, "Company mapping")
+        .await?
+        .under("Microsoft Entra ID", ENTRA);
+    page.section = "mappings";
+    let (mut rows, unmapped) = match &chosen {
+        Some(c) => (
+            mapping::list(scope, Some(c.id)).await?,
+            tenant::unmapped(scope, c.id).await?.len(),
+        ),
+        None => (vec![], 0),
+    };
+    let wanted = list.q.trim().to_lowercase();
+    rows.retain(|r| {
+        wanted.is_empty()
+            || r.company.name.to_lowercase().contains(&wanted)
+            || r.tenant.display_name.to_lowercase().contains(&wanted)
+            || r.tenant.default_domain.to_lowercase().contains(&wanted)
+            || r.tenant.directory_id.to_string().contains(&wanted)
+    });
+    html(&Index {
+        page,
+        credentials,
+        chosen,
+        rows,
+        search: list.q.clone(),
+        unmapped,
+        saved: list.saved,
+    })
+}
+
+pub(crate) async fn new(
+    request: HttpRequest,
+    portal: web::Data<Portal>,
+    principal: Signed,
+    list: web::Query<ListQuery>,
+) -> Answer {
+    let (_, chosen) = choose(&principal, list.credential).await?;
+    let Some(credential) = chosen else {
+        return Ok(see_other(MAPPINGS));
+    };
+    let page = wizard_frame(&request, &portal, &principal, "Add mapping").await?;
+    let companies =
+        model::company::list(&principal.scope, "", model::Window::page(1, 1)).await?.total;
+    html(&New {
+        page,
+        unmapped: tenant::unmapped(&principal.scope, credential.id).await?.len(),
+        companies,
+        credential,
+    })
+}
+
+pub(super) async fn wizard_frame(
+    request: &HttpRequest,
+    portal: &Portal,
+    principal: &Signed,
+    title: &str,
+) -> Result<Page, PageProblem> {
+    let mut page = frame(request, portal, principal, title)
+        .await?
+        .under("Microsoft Entra ID", ENTRA)
+        .under("Company mapping", MAPPINGS);
+    page.section = "mappings";
+    Ok(page)
+}
+
+/// Back to the list, which says how many were saved and that their syncs began.
+pub(super) fn saved(credential: CredentialId, count: usize) -> String {
+    let pairs = [("credential", credential.to_string()), ("saved", count.to_string())];
+    let pairs: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    format!("{MAPPINGS}{}", query(&pairs))
+}
+
+pub(crate) async fn delete(principal: Signed, id: web::Path<MappingId>) -> Answer {
+    let row = mapping::get(&principal.scope, *id).await?.ok_or(PageProblem::NotFound)?;
+    if !mapping::delete(&principal.scope, *id).await? {
+        return Err(PageProblem::NotFound);
+    }
+    let credential = row.mapping.credential_id.to_string();
+    Ok(see_other(&format!("{MAPPINGS}{}", query(&[("credential", &credential)]))))
+}
+
+/// Sync now, of one mapping.
+pub(crate) async fn sync(principal: Signed, id: web::Path<MappingId>) -> Answer {
+    let runs = run::request(
+        &principal.scope,
+        run::Of::Mapping(*id),
+        RunKind::ALL,
+        RunCause::Manual,
+    )
+    .await?
+    .ok_or(PageProblem::NotFound)?;
+    match runs.first() {
+        Some(run) => Ok(see_other(&format!("/jobs/{}", run.id))),
+        None => Err(PageProblem::NotFound),
+    }
+}

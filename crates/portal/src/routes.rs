@@ -1,0 +1,125 @@
+//! Every route, its handler and the least role that it needs. The guard refuses what is not allowed
+//! before a handler runs; a test drives each row as a stranger and as another partner.
+
+use actix_web::{http::Method, web};
+use model::Role;
+
+use crate::{api, assets, pages};
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Public,
+    /// A signed-in member of at least this role.
+    Page(Role),
+    /// A bearer token of at least this role.
+    Api(Role),
+}
+
+
+macro_rules! routes {
+    ($($method:ident $path:literal $access:expr, $handler:path;)+) => {
+        /// All routes.
+        pub static TABLE: &[(&str, &str, Access)] = &[$((stringify!($method), $path, $access)),+];
+
+        pub(crate) fn configure(config: &mut web::ServiceConfig) {
+            $(config.route($path, web::$method().to($handler));)+
+        }
+    };
+}
+
+use Access::{Api, Page, Public};
+use Role::{Admin, Technician, Viewer};
+
+routes! {
+    get "/static/{path:.*}" Public, assets::get;
+    get "/healthz" Public, api::healthz;
+    get "/setup" Public, pages::setup::new;
+    post "/setup" Public, pages::setup::create;
+    get "/sign-in" Public, pages::sign_in::new;
+    post "/sign-in" Public, pages::sign_in::create;
+    post "/sign-out" Page(Viewer), pages::sign_in::delete;
+    get "/invitations/{token}" Public, pages::invitations::show;
+    post "/invitations/{token}" Public, pages::invitations::accept;
+
+    get "/" Page(Viewer), pages::dashboard::show;
+
+    get "/companies" Page(Viewer), pages::companies::index;
+    get "/companies/new" Page(Admin), pages::companies::new;
+    post "/companies" Page(Admin), pages::companies::create;
+    get "/companies/{id}" Page(Viewer), pages::companies::show;
+    get "/companies/{id}/edit" Page(Admin), pages::companies::edit;
+    post "/companies/{id}" Page(Admin), pages::companies::update;
+    post "/companies/{id}/runs" Page(Technician), pages::runs::create;
+    get "/companies/{id}/users" Page(Viewer), pages::users::index;
+    get "/companies/{id}/users/{object}" Page(Viewer), pages::users::show;
+    get "/companies/{id}/groups" Page(Viewer), pages::groups::index;
+    get "/companies/{id}/groups/{object}" Page(Viewer), pages::groups::show;
+    get "/companies/{id}/secure-score" Page(Viewer), pages::secure_score::show;
+    get "/companies/{id}/secure-score/{control}" Page(Viewer), pages::secure_score::control;
+
+    get "/jobs" Page(Viewer), pages::runs::index;
+    get "/jobs/{id}" Page(Viewer), pages::runs::show;
+    get "/jobs/{id}/events" Page(Viewer), pages::run_events::stream;
+    post "/jobs/{id}/cancel" Page(Technician), pages::runs::cancel;
+    post "/jobs/{id}/retry" Page(Technician), pages::runs::retry;
+
+    get "/settings/integrations" Page(Viewer), pages::credentials::integrations;
+    get "/settings/integrations/entra" Page(Viewer), pages::credentials::index;
+    get "/settings/integrations/entra/credentials/new" Page(Admin), pages::credentials::new;
+    post "/settings/integrations/entra/credentials" Page(Admin), pages::credentials::create;
+    get "/settings/integrations/entra/credentials/{id}" Page(Viewer), pages::credentials::show;
+    get "/settings/integrations/entra/credentials/{id}/edit" Page(Admin), pages::credentials::edit;
+    post "/settings/integrations/entra/credentials/{id}" Page(Admin), pages::credentials::update;
+    post "/settings/integrations/entra/credentials/{id}/revoke" Page(Admin), pages::credentials::revoke;
+    post "/settings/integrations/entra/credentials/{id}/consent" Page(Admin), pages::consents::create;
+
+    get "/consent/callback" Public, pages::consents::callback;
+    get "/consents/{id}" Page(Viewer), pages::consents::show;
+    post "/consents/{id}/check" Page(Admin), pages::consents::check;
+
+    get "/settings/integrations/entra/mappings" Page(Viewer), pages::mappings::index;
+    get "/settings/integrations/entra/mappings/new" Page(Admin), pages::mappings::new;
+    get "/settings/integrations/entra/mappings/import" Page(Admin), pages::mapping_import::choose;
+    post "/settings/integrations/entra/mappings/import/review" Page(Admin), pages::mapping_import::review;
+    post "/settings/integrations/entra/mappings/import" Page(Admin), pages::mapping_import::save;
+    get "/settings/integrations/entra/mappings/match" Page(Admin), pages::mapping_match::show;
+    post "/settings/integrations/entra/mappings/match" Page(Admin), pages::mapping_match::save;
+    post "/settings/integrations/entra/mappings/{id}/delete" Page(Admin), pages::mappings::delete;
+    post "/settings/integrations/entra/mappings/{id}/runs" Page(Technician), pages::mappings::sync;
+
+    get "/api/v1/openapi.json" Public, api::openapi;
+    get "/api/v1/credentials" Api(Viewer), api::credentials::list;
+    post "/api/v1/credentials" Api(Admin), api::credentials::create;
+    get "/api/v1/credentials/{id}" Api(Viewer), api::credentials::get;
+    post "/api/v1/consent-requests" Api(Admin), api::consent_requests::create;
+    get "/api/v1/consent-requests/{id}" Api(Viewer), api::consent_requests::get;
+    get "/api/v1/tenants" Api(Viewer), api::tenants::list;
+    get "/api/v1/tenants/{id}" Api(Viewer), api::tenants::get;
+    get "/api/v1/companies" Api(Viewer), api::companies::list;
+    post "/api/v1/companies" Api(Admin), api::companies::create;
+    get "/api/v1/companies/{id}" Api(Viewer), api::companies::get;
+    patch "/api/v1/companies/{id}" Api(Admin), api::companies::update;
+    get "/api/v1/companies/{id}/users" Api(Viewer), api::users::list;
+    get "/api/v1/companies/{id}/groups" Api(Viewer), api::groups::list;
+    get "/api/v1/companies/{id}/groups/{group_id}/members" Api(Viewer), api::groups::members;
+    get "/api/v1/companies/{id}/secure-scores" Api(Viewer), api::secure_scores::list;
+    get "/api/v1/mappings" Api(Viewer), api::mappings::list;
+    post "/api/v1/mappings" Api(Admin), api::mappings::create;
+    get "/api/v1/mappings/{id}" Api(Viewer), api::mappings::get;
+    delete "/api/v1/mappings/{id}" Api(Admin), api::mappings::delete;
+    get "/api/v1/runs" Api(Viewer), api::runs::list;
+    post "/api/v1/runs" Api(Technician), api::runs::create;
+    get "/api/v1/runs/{id}" Api(Viewer), api::runs::get;
+    post "/api/v1/runs/{id}/cancel" Api(Technician), api::runs::cancel;
+}
+
+/// The access of a method and pattern; HEAD counts as GET.
+pub(crate) fn access(method: &Method, pattern: &str) -> Option<Access> {
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    TABLE
+        .iter()
+        .find(|(m, path, _)| m.eq_ignore_ascii_case(method.as_str()) && *path == pattern)
+        .map(|(_, _, access)| *access)
+}
