@@ -1,1 +1,46 @@
-fn main(){}
+//! Tests come in through the front door: HTTP in, the simulated cloud behind, on both databases,
+//! with time moved by the clock. Each test exists once and is run on SQLite and, when
+//! `TENANTRY_TEST_POSTGRES` names a server, on PostgreSQL.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+
+mod app;
+mod bad_input;
+mod consent_flow;
+mod crash;
+mod isolation;
+mod main_job;
+mod metadata;
+mod pages;
+mod schedule;
+mod sync_faults;
+
+/// Defines a test for both databases.
+#[macro_export]
+macro_rules! on_both {
+    ($(async fn $name:ident($app:ident) $body:block)+) => { $(
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn body($app: $crate::app::TestApp) $body
+
+            #[test]
+            fn sqlite() {
+                $crate::app::run(|| async {
+                    body($crate::app::TestApp::start($crate::app::Database::Sqlite).await).await;
+                });
+            }
+
+            #[test]
+            fn postgres() {
+                if let Some(server) = $crate::app::postgres_server() {
+                    $crate::app::run(|| async move {
+                        let database = $crate::app::Database::Postgres(server);
+                        body($crate::app::TestApp::start(database).await).await;
+                    });
+                }
+            }
+        }
+    )+ };
+}

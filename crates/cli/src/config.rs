@@ -24,7 +24,13 @@ pub(crate) struct Options {
     #[arg(long, global = true, env = "TENANTRY_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// `postgres://…` for the scale-out database; SQLite in the data directory otherwise.
-    #[arg(long, global = true, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub(crate) database_url: Option<String>,
     /// Root of this installation as browsers see it [default: http://LISTEN].
     #[arg(long, global = true, env = "TENANTRY_PUBLIC_URL", value_name = "URL")]
@@ -100,7 +106,10 @@ impl Config {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let config = Self {
             listen: options.listen.or(file.listen).unwrap_or(address(8080)),
-            sim_listen: options.sim_listen.or(file.sim_listen).unwrap_or(address(8090)),
+            sim_listen: options
+                .sim_listen
+                .or(file.sim_listen)
+                .unwrap_or(address(8090)),
             database_url: options
                 .database_url
                 .clone()
@@ -115,7 +124,10 @@ impl Config {
         if mistakes.is_empty() {
             Ok(config)
         } else {
-            bail!("the configuration is not right:\n  {}", mistakes.join("\n  "))
+            bail!(
+                "the configuration is not right:\n  {}",
+                mistakes.join("\n  ")
+            )
         }
     }
 
@@ -127,10 +139,14 @@ impl Config {
         if let Some(url) = &self.public_url {
             let plain = url.scheme() == "http" && graph::cloud::is_loopback(url);
             if url.scheme() != "https" && !plain {
-                mistakes.push(format!("public_url: {url} must be https, or http on a loopback address"));
+                mistakes.push(format!(
+                    "public_url: {url} must be https, or http on a loopback address"
+                ));
             }
             if url.path() != "/" || url.query().is_some() {
-                mistakes.push(format!("public_url: {url} must be a root without path or query"));
+                mistakes.push(format!(
+                    "public_url: {url} must be a root without path or query"
+                ));
             }
         } else if !self.listen.ip().is_loopback() {
             mistakes.push(

@@ -29,20 +29,30 @@ impl Installation {
             .recursive(true)
             .mode(0o700)
             .create(&config.data_dir)
-            .with_context(|| format!("data_dir: {} could not be made", config.data_dir.display()))?;
+            .with_context(|| {
+                format!("data_dir: {} could not be made", config.data_dir.display())
+            })?;
         let keyring = Keyring::new(FileProvider::open_or_create(&config.data_dir.join("key"))?);
         let db = Db::connect(&config.database_url, Clock::system())
             .await
             .context("the database could not be opened")?;
-        db.migrate().await.context("the database could not be brought up to date")?;
-        sync::prepare_queue(&db).await.context("the job queue could not be prepared")?;
+        db.migrate()
+            .await
+            .context("the database could not be brought up to date")?;
+        sync::prepare_queue(&db)
+            .await
+            .context("the job queue could not be prepared")?;
         let connection = Connection {
             clouds: Clouds::new(config.custom_cloud.as_ref())?,
             tokens: TokenSource::new(graph::http::client()?),
             limiter: Limiter::default(),
             keyring,
         };
-        Ok(Self { config, db, connection })
+        Ok(Self {
+            config,
+            db,
+            connection,
+        })
     }
 
     fn public_url(&self, listener: &TcpListener) -> anyhow::Result<Url> {

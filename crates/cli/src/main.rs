@@ -50,7 +50,10 @@ fn main() -> std::process::ExitCode {
         .with_writer(std::io::stderr)
         .init();
     // One TLS and crypto stack for everything.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
         eprintln!("another crypto provider is installed already");
         return std::process::ExitCode::FAILURE;
     }

@@ -203,13 +203,22 @@ impl Consent {
             .and_then(|t| credential::parse_guid(t).ok())
             .map(DirectoryId);
         let Some(claimed) = claimed else {
-            return self.end(scope, request, Outcome::TenantMismatch, None, None).await;
+            return self
+                .end(scope, request, Outcome::TenantMismatch, None, None)
+                .await;
         };
         request.claimed_directory_id = Some(claimed);
-        request.granted_scopes = back.scope.clone().unwrap_or_default().chars().take(2000).collect();
+        request.granted_scopes = back
+            .scope
+            .clone()
+            .unwrap_or_default()
+            .chars()
+            .take(2000)
+            .collect();
         match request.pinned_directory_id {
             Some(pinned) if pinned != claimed => {
-                self.end(scope, request, Outcome::TenantMismatch, None, None).await
+                self.end(scope, request, Outcome::TenantMismatch, None, None)
+                    .await
             }
             Some(_) => self.verify(scope, request).await,
             None => self.ask_for_proof(scope, &request, claimed).await,
@@ -223,7 +232,11 @@ impl Consent {
         claimed: DirectoryId,
     ) -> Result<Next, Error> {
         let Some(credential) = credential::get(scope, request.credential_id).await? else {
-            return Ok(show(Outcome::CredentialRejected, Some(request.clone()), None));
+            return Ok(show(
+                Outcome::CredentialRejected,
+                Some(request.clone()),
+                None,
+            ));
         };
         let cloud = self.cloud(&credential.cloud)?;
         let (state, cookie) = (keys::random_token()?, keys::random_token()?);
@@ -264,7 +277,9 @@ impl Consent {
         proof: Option<&str>,
     ) -> Result<Next, Error> {
         let Some(cookie) = proof else {
-            return self.end(scope, request, Outcome::OtherBrowser, None, None).await;
+            return self
+                .end(scope, request, Outcome::OtherBrowser, None, None)
+                .await;
         };
         if let Some(error) = &back.error {
             let code = back.error_description.as_deref().and_then(aadsts);
@@ -273,12 +288,19 @@ impl Consent {
             return self.end(scope, request, outcome, code, None).await;
         }
         let Some(credential) = credential::get(scope, request.credential_id).await? else {
-            return self.end(scope, request, Outcome::CredentialRejected, None, None).await;
+            return self
+                .end(scope, request, Outcome::CredentialRejected, None, None)
+                .await;
         };
         let cloud = self.cloud(&credential.cloud)?;
-        let secret = self.connection.client_credential(scope, &credential).await?;
+        let secret = self
+            .connection
+            .client_credential(scope, &credential)
+            .await?;
         let Some(secret) = secret else {
-            return self.end(scope, request, Outcome::CredentialRejected, None, None).await;
+            return self
+                .end(scope, request, Outcome::CredentialRejected, None, None)
+                .await;
         };
         let (nonce, verifier) = derive(cookie);
         let identity = oidc::redeem(
@@ -296,7 +318,8 @@ impl Consent {
                 self.end(scope, request, outcome, error.code(), None).await
             }
             Ok(identity) if Some(DirectoryId(identity.tenant)) != request.claimed_directory_id => {
-                self.end(scope, request, Outcome::TenantMismatch, None, None).await
+                self.end(scope, request, Outcome::TenantMismatch, None, None)
+                    .await
             }
             Ok(identity)
                 if identity
@@ -304,18 +327,15 @@ impl Consent {
                     .as_ref()
                     .is_some_and(|r| !r.iter().any(|id| oidc::CONSENTING_ROLES.contains(id))) =>
             {
-                self.end(scope, request, Outcome::WrongRole, None, None).await
+                self.end(scope, request, Outcome::WrongRole, None, None)
+                    .await
             }
             Ok(_) => self.verify(scope, request).await,
         }
     }
 
     /// Looks once more whether a consent that was still spreading works by now.
-    pub async fn check_again(
-        &self,
-        scope: &Scope,
-        request: ConsentRequest,
-    ) -> Result<Next, Error> {
+    pub async fn check_again(&self, scope: &Scope, request: ConsentRequest) -> Result<Next, Error> {
         if request.step != ConsentStep::Spreading {
             return Ok(show(Outcome::Replayed, Some(request), None));
         }
@@ -325,14 +345,26 @@ impl Consent {
     /// A token for the tenant, its organization, and each permission by its cheapest call.
     async fn verify(&self, scope: &Scope, request: ConsentRequest) -> Result<Next, Error> {
         let Some(directory) = request.claimed_directory_id else {
-            return self.end(scope, request, Outcome::TenantMismatch, None, None).await;
+            return self
+                .end(scope, request, Outcome::TenantMismatch, None, None)
+                .await;
         };
         let Some(credential) = credential::get(scope, request.credential_id).await? else {
-            return self.end(scope, request, Outcome::CredentialRejected, None, None).await;
+            return self
+                .end(scope, request, Outcome::CredentialRejected, None, None)
+                .await;
         };
-        let client = match self.connection.client(scope, &credential, directory, "normal").await? {
+        let client = match self
+            .connection
+            .client(scope, &credential, directory, "normal")
+            .await?
+        {
             Some(client) => client,
-            None => return self.end(scope, request, Outcome::CredentialRejected, None, None).await,
+            None => {
+                return self
+                    .end(scope, request, Outcome::CredentialRejected, None, None)
+                    .await;
+            }
         };
         // App roles are frozen into a token: one from before the consent proves nothing.
         client.forget_token();
@@ -347,7 +379,9 @@ impl Consent {
             }
         };
         if organization.id != directory.0 {
-            return self.end(scope, request, Outcome::TenantMismatch, None, None).await;
+            return self
+                .end(scope, request, Outcome::TenantMismatch, None, None)
+                .await;
         }
         let cloud = self.cloud(&credential.cloud)?;
         let missing = permission::missing(&client, &cloud).await;
@@ -385,7 +419,8 @@ impl Consent {
                 })))
             }
             Err(model::Error::Conflict(_)) => {
-                self.end(scope, request, Outcome::AlreadyLinked, None, None).await
+                self.end(scope, request, Outcome::AlreadyLinked, None, None)
+                    .await
             }
             Err(other) => Err(other.into()),
         }

@@ -1,7 +1,7 @@
 //! How Microsoft is reached with a partner's credential.
 
 use graph::{
-    ClientCredential, Clouds, Error as GraphError, GraphClient, Grantee, Limiter, Meter, Request,
+    ClientCredential, Clouds, Error as GraphError, Grantee, GraphClient, Limiter, Meter, Request,
     TokenSource, types,
 };
 use keys::Keyring;

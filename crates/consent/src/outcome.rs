@@ -87,9 +87,10 @@ impl Outcome {
             (_, Some(700_016 | 700_011 | 7_000_229)) => Self::ApplicationNotFound,
             ("access_denied" | "consent_required" | "permission_denied", _) => Self::Declined,
             ("temporarily_unavailable" | "server_error", _) => Self::Unreachable,
-            (_, Some(code)) => {
-                Self::of_error(&Error::Token { error: error.to_owned(), code: Some(code) })
-            }
+            (_, Some(code)) => Self::of_error(&Error::Token {
+                error: error.to_owned(),
+                code: Some(code),
+            }),
             _ => Self::Declined,
         }
     }
@@ -135,20 +136,46 @@ impl Outcome {
     /// What happened.
     pub fn what(self) -> &'static str {
         match self {
-            Self::Granted => "The tenant is connected. A token was obtained and its organization was read.",
-            Self::MissingPermissions => "The tenant is connected, but some of the permissions that the features need were not granted.",
-            Self::Declined => "The administrator pressed Cancel, or a policy of the tenant does not allow it. Nothing was connected.",
-            Self::Expired => "More than ten minutes passed between starting and coming back. Nothing was connected.",
+            Self::Granted => {
+                "The tenant is connected. A token was obtained and its organization was read."
+            }
+            Self::MissingPermissions => {
+                "The tenant is connected, but some of the permissions that the features need were not granted."
+            }
+            Self::Declined => {
+                "The administrator pressed Cancel, or a policy of the tenant does not allow it. Nothing was connected."
+            }
+            Self::Expired => {
+                "More than ten minutes passed between starting and coming back. Nothing was connected."
+            }
             Self::Replayed => "Each request counts once. Nothing was changed by opening it again.",
-            Self::Unrecognised => "The address you came back with does not belong to any request of this installation. Nothing was connected.",
-            Self::OtherBrowser => "A request can only be finished in the browser that began it. It is still open there.",
-            Self::TenantMismatch => "Microsoft's answer is for another tenant than the one that was asked for, or than the one of the account that signed in. Nothing was connected.",
-            Self::AlreadyLinked => "Another partner of this installation holds this tenant with the same application. It was not taken over.",
-            Self::WrongRole => "The account that signed in has no role that may grant these permissions. Nothing was connected.",
-            Self::ApplicationNotFound => "The client ID is not known in that tenant or cloud. Nothing was connected.",
-            Self::CredentialRejected => "Microsoft refused the client secret. Nothing was connected.",
-            Self::StillSpreading => "Right after consent Microsoft needs up to a few minutes until the application works in the tenant.",
-            Self::Unreachable => "The answer could not be verified because Microsoft did not answer usefully. Nothing was connected.",
+            Self::Unrecognised => {
+                "The address you came back with does not belong to any request of this installation. Nothing was connected."
+            }
+            Self::OtherBrowser => {
+                "A request can only be finished in the browser that began it. It is still open there."
+            }
+            Self::TenantMismatch => {
+                "Microsoft's answer is for another tenant than the one that was asked for, or than the one of the account that signed in. Nothing was connected."
+            }
+            Self::AlreadyLinked => {
+                "Another partner of this installation holds this tenant with the same application. It was not taken over."
+            }
+            Self::WrongRole => {
+                "The account that signed in has no role that may grant these permissions. Nothing was connected."
+            }
+            Self::ApplicationNotFound => {
+                "The client ID is not known in that tenant or cloud. Nothing was connected."
+            }
+            Self::CredentialRejected => {
+                "Microsoft refused the client secret. Nothing was connected."
+            }
+            Self::StillSpreading => {
+                "Right after consent Microsoft needs up to a few minutes until the application works in the tenant."
+            }
+            Self::Unreachable => {
+                "The answer could not be verified because Microsoft did not answer usefully. Nothing was connected."
+            }
         }
     }
 
@@ -156,15 +183,29 @@ impl Outcome {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::Granted => "Map the tenant to a company to start its first sync.",
-            Self::MissingPermissions => "Add them to the app registration, then ask for consent again. What is allowed can be synced already.",
+            Self::MissingPermissions => {
+                "Add them to the app registration, then ask for consent again. What is allowed can be synced already."
+            }
             Self::Declined => "Explain what the permissions are for, then ask again.",
-            Self::Expired | Self::Replayed | Self::Unrecognised => "Start again from the credential's page.",
+            Self::Expired | Self::Replayed | Self::Unrecognised => {
+                "Start again from the credential's page."
+            }
             Self::OtherBrowser => "Go back to that browser, or start again here.",
-            Self::TenantMismatch => "Start again and sign in with an administrator account that belongs to the tenant itself.",
-            Self::AlreadyLinked => "Ask the operator of this installation which partner should hold it.",
-            Self::WrongRole => "Start again as Global Administrator or Privileged Role Administrator.",
-            Self::ApplicationNotFound => "Check the client ID and the authentication endpoint of the credential.",
-            Self::CredentialRejected => "Edit the credential and paste the secret's value, then ask again.",
+            Self::TenantMismatch => {
+                "Start again and sign in with an administrator account that belongs to the tenant itself."
+            }
+            Self::AlreadyLinked => {
+                "Ask the operator of this installation which partner should hold it."
+            }
+            Self::WrongRole => {
+                "Start again as Global Administrator or Privileged Role Administrator."
+            }
+            Self::ApplicationNotFound => {
+                "Check the client ID and the authentication endpoint of the credential."
+            }
+            Self::CredentialRejected => {
+                "Edit the credential and paste the secret's value, then ask again."
+            }
             Self::StillSpreading => "Wait a minute, then check again.",
             Self::Unreachable => "Try again in a few minutes.",
         }

@@ -97,7 +97,9 @@ pub async fn missing(client: &GraphClient, cloud: &Cloud) -> Vec<String> {
             "/organization" | "/domains" => Request::get(permission.probe).at_most(1),
             _ => request,
         };
-        let answer = client.read_all::<serde::de::IgnoredAny>(&request, &meter).await;
+        let answer = client
+            .read_all::<serde::de::IgnoredAny>(&request, &meter)
+            .await;
         if answer.is_err_and(|e| e.class() == Class::Permission) {
             missing.push(permission.name.to_owned());
         }

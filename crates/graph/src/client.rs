@@ -134,7 +134,10 @@ impl GraphClient {
     }
 
     /// A cursor over the pages of a collection.
-    pub fn pages<T: DeserializeOwned + Send>(&self, request: &Request) -> Result<Pages<'_, T>, Error> {
+    pub fn pages<T: DeserializeOwned + Send>(
+        &self,
+        request: &Request,
+    ) -> Result<Pages<'_, T>, Error> {
         let mut url = self.cloud.graph.clone();
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}/v1.0{}", request.path));
@@ -183,14 +186,20 @@ impl GraphClient {
             };
             let wait = match &error {
                 Error::Throttled(after) => *after,
-                Error::Api { status: 401, says_unlicensed: false, .. } if !fresh_token => {
+                Error::Api {
+                    status: 401,
+                    says_unlicensed: false,
+                    ..
+                } if !fresh_token => {
                     fresh_token = true;
                     self.forget_token();
                     continue;
                 }
-                Error::Api { status: 500..=599, .. } | Error::Transport(_) | Error::Malformed(_) => {
-                    pause(tries)
+                Error::Api {
+                    status: 500..=599, ..
                 }
+                | Error::Transport(_)
+                | Error::Malformed(_) => pause(tries),
                 _ => return Err(error),
             };
             if tries >= MAX_TRIES || wait > MAX_WAIT {
@@ -284,7 +293,11 @@ impl GraphClient {
             && url.password().is_none()
             && url.fragment().is_none()
             && url.path().starts_with(&base);
-        if ours { Ok(url) } else { Err(Error::ForeignLink) }
+        if ours {
+            Ok(url)
+        } else {
+            Err(Error::ForeignLink)
+        }
     }
 }
 
@@ -365,7 +378,13 @@ mod tests {
             TokenSource::new(http::client().unwrap()),
             Limiter::default(),
             clouds.get("custom").unwrap(),
-            Grantee { owner: id, cloud: "custom".into(), tenant: id, client_id: id, version: 1 },
+            Grantee {
+                owner: id,
+                cloud: "custom".into(),
+                tenant: id,
+                client_id: id,
+                version: 1,
+            },
             ClientCredential::Secret(zeroize::Zeroizing::new("x".into())),
             "low",
         )
@@ -374,7 +393,11 @@ mod tests {
     #[test]
     fn only_links_to_the_configured_origin_are_followed() {
         let client = client();
-        assert!(client.check_link("http://127.0.0.1:2/v1.0/users?$skiptoken=x").is_ok());
+        assert!(
+            client
+                .check_link("http://127.0.0.1:2/v1.0/users?$skiptoken=x")
+                .is_ok()
+        );
         for foreign in [
             "http://127.0.0.1:3/v1.0/users",
             "https://127.0.0.1:2/v1.0/users",

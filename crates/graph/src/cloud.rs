@@ -116,7 +116,10 @@ impl Clouds {
         if let Some(custom) = custom {
             clouds.push(Arc::new(Cloud {
                 name: "custom".into(),
-                label: custom.label.clone().unwrap_or_else(|| "Custom cloud".into()),
+                label: custom
+                    .label
+                    .clone()
+                    .unwrap_or_else(|| "Custom cloud".into()),
                 login: root("login", &custom.login)?,
                 graph: root("graph", &custom.graph)?,
                 limits: custom.limits.unwrap_or(Limits::Microsoft),
@@ -124,13 +127,40 @@ impl Clouds {
             }));
         }
         for (name, label, login, graph, has_secure_scores) in [
-            ("global", "Global service", "https://login.microsoftonline.com/", "https://graph.microsoft.com/", true),
-            ("usgov_l4", "US Government L4", "https://login.microsoftonline.us/", "https://graph.microsoft.us/", true),
-            ("usgov_l5", "US Government L5 (DoD)", "https://login.microsoftonline.us/", "https://dod-graph.microsoft.us/", true),
-            ("china", "China (21Vianet)", "https://login.partner.microsoftonline.cn/", "https://microsoftgraph.chinacloudapi.cn/", false),
+            (
+                "global",
+                "Global service",
+                "https://login.microsoftonline.com/",
+                "https://graph.microsoft.com/",
+                true,
+            ),
+            (
+                "usgov_l4",
+                "US Government L4",
+                "https://login.microsoftonline.us/",
+                "https://graph.microsoft.us/",
+                true,
+            ),
+            (
+                "usgov_l5",
+                "US Government L5 (DoD)",
+                "https://login.microsoftonline.us/",
+                "https://dod-graph.microsoft.us/",
+                true,
+            ),
+            (
+                "china",
+                "China (21Vianet)",
+                "https://login.partner.microsoftonline.cn/",
+                "https://microsoftgraph.chinacloudapi.cn/",
+                false,
+            ),
         ] {
             let parse = |field, text: &str| {
-                Url::parse(text).map_err(|e| CustomCloudError { field, reason: e.to_string() })
+                Url::parse(text).map_err(|e| CustomCloudError {
+                    field,
+                    reason: e.to_string(),
+                })
             };
             clouds.push(Arc::new(Cloud {
                 name: name.into(),
@@ -221,6 +251,9 @@ mod tests {
     fn a_path_of_the_root_is_kept() {
         let clouds = custom("http://127.0.0.1:1/login").unwrap();
         let url = clouds.all()[0].admin_consent_url(None, uuid::Uuid::nil(), "http://x/y", "s");
-        assert!(url.as_str().starts_with("http://127.0.0.1:1/login/organizations/v2.0/adminconsent?"));
+        assert!(
+            url.as_str()
+                .starts_with("http://127.0.0.1:1/login/organizations/v2.0/adminconsent?")
+        );
     }
 }

@@ -86,9 +86,12 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Token { error, code } => crate::explain::token(error, *code).class,
-            Self::Api { status, code, says_unlicensed, .. } => {
-                crate::explain::api(*status, code, *says_unlicensed).class
-            }
+            Self::Api {
+                status,
+                code,
+                says_unlicensed,
+                ..
+            } => crate::explain::api(*status, code, *says_unlicensed).class,
             Self::Throttled(_) | Self::Transport(_) | Self::Malformed(_) => Class::Transient,
             Self::ForeignLink | Self::EndlessPages | Self::TooLarge | Self::IdToken(_) => {
                 Class::Defect
@@ -99,7 +102,9 @@ impl Error {
     /// Microsoft's own code, for people to look up.
     pub fn code(&self) -> Option<String> {
         match self {
-            Self::Token { code: Some(code), .. } => Some(format!("AADSTS{code}")),
+            Self::Token {
+                code: Some(code), ..
+            } => Some(format!("AADSTS{code}")),
             Self::Token { error, .. } => Some(error.clone()),
             Self::Api { status, code, .. } if code.is_empty() => Some(status.to_string()),
             Self::Api { code, .. } => Some(code.clone()),
@@ -112,9 +117,14 @@ impl Error {
     pub fn sentence(&self) -> String {
         match self {
             Self::Token { error, code } => crate::explain::token(error, *code).sentence.into(),
-            Self::Api { status, code, says_unlicensed, .. } => {
-                crate::explain::api(*status, code, *says_unlicensed).sentence.into()
-            }
+            Self::Api {
+                status,
+                code,
+                says_unlicensed,
+                ..
+            } => crate::explain::api(*status, code, *says_unlicensed)
+                .sentence
+                .into(),
             Self::Throttled(after) => format!(
                 "Microsoft is throttling requests and asks to wait {} seconds.",
                 after.as_secs()
@@ -129,9 +139,14 @@ impl Error {
     pub fn remedy(&self) -> String {
         match self {
             Self::Token { error, code } => crate::explain::token(error, *code).remedy.into(),
-            Self::Api { status, code, says_unlicensed, .. } => {
-                crate::explain::api(*status, code, *says_unlicensed).remedy.into()
-            }
+            Self::Api {
+                status,
+                code,
+                says_unlicensed,
+                ..
+            } => crate::explain::api(*status, code, *says_unlicensed)
+                .remedy
+                .into(),
             Self::Throttled(_) => "Nothing: it is tried again by itself.".into(),
             Self::Transport(_) => {
                 "Check that this server reaches Microsoft over HTTPS; it is tried again by itself."

@@ -42,10 +42,18 @@ pub(crate) async fn body(mut response: Response) -> Result<Bytes, Error> {
 /// `Retry-After` in seconds or as an HTTP date, relative to the response's own `Date`; negative and
 /// absurd values are clamped to between 0 and one day.
 pub(crate) fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
-    let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let text = headers
+        .get(reqwest::header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim();
     let day = Duration::from_secs(24 * 3600);
     if let Ok(seconds) = text.parse::<f64>() {
-        return Some(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(day).min(day));
+        return Some(
+            Duration::try_from_secs_f64(seconds.max(0.0))
+                .unwrap_or(day)
+                .min(day),
+        );
     }
     let at = chrono::DateTime::parse_from_rfc2822(text).ok()?;
     let now = headers
@@ -69,7 +77,10 @@ mod tests {
     #[test]
     fn retry_after_is_read_in_both_forms_and_clamped() {
         assert_eq!(after("7"), Some(Duration::from_secs(7)));
-        assert_eq!(after("Sat, 21 Nov 2026 10:00:30 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(
+            after("Sat, 21 Nov 2026 10:00:30 GMT"),
+            Some(Duration::from_secs(30))
+        );
         assert_eq!(after("1e9"), Some(Duration::from_secs(86_400)));
         assert_eq!(after("-4"), Some(Duration::ZERO));
         assert_eq!(after("soon"), None);

@@ -57,7 +57,11 @@ impl Limiter {
         let now = Instant::now();
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         for &(tenant, most, seconds) in rules {
-            let key = Key { service, client_id, tenant };
+            let key = Key {
+                service,
+                client_id,
+                tenant,
+            };
             let window = windows.entry(key).or_default();
             let length = Duration::from_secs(seconds);
             while window.front().is_some_and(|&at| at + length <= now) {
@@ -70,7 +74,11 @@ impl Limiter {
             }
         }
         for &(tenant, _, _) in rules {
-            let key = Key { service, client_id, tenant };
+            let key = Key {
+                service,
+                client_id,
+                tenant,
+            };
             windows.entry(key).or_default().push_back(now);
         }
         Ok(())
@@ -86,12 +94,18 @@ mod tests {
         let limiter = Limiter::default();
         let (app, a, b) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
         for _ in 0..5 {
-            let waited = limiter.wait(Limits::Microsoft, Service::Reports, app, a).await;
+            let waited = limiter
+                .wait(Limits::Microsoft, Service::Reports, app, a)
+                .await;
             assert_eq!(waited, Duration::ZERO);
         }
-        let other = limiter.wait(Limits::Microsoft, Service::Reports, app, b).await;
+        let other = limiter
+            .wait(Limits::Microsoft, Service::Reports, app, b)
+            .await;
         assert_eq!(other, Duration::ZERO);
-        let waited = limiter.wait(Limits::Microsoft, Service::Reports, app, a).await;
+        let waited = limiter
+            .wait(Limits::Microsoft, Service::Reports, app, a)
+            .await;
         assert!(waited >= Duration::from_secs(10), "{waited:?}");
         let lifted = limiter.wait(Limits::None, Service::Reports, app, a).await;
         assert_eq!(lifted, Duration::ZERO);

@@ -14,9 +14,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
-use crate::{
-    ClientCredential, Cloud, Error, cloud::tenant_segment, http, token::Exchange,
-};
+use crate::{ClientCredential, Cloud, Error, cloud::tenant_segment, http, token::Exchange};
 
 /// Who signed in, after every check. `(tenant, object)` is the person's identity; names are not.
 #[derive(Debug, Clone)]
@@ -107,7 +105,9 @@ pub async fn redeem(
     let answer = Client::new(ClientId::new(sign_in.client_id.to_string()))
         .set_client_secret(ClientSecret::new(secret.to_string()))
         .set_auth_type(AuthType::RequestBody)
-        .set_token_uri(TokenUrl::from_url(cloud.login_url(&segment, "oauth2/v2.0/token")))
+        .set_token_uri(TokenUrl::from_url(
+            cloud.login_url(&segment, "oauth2/v2.0/token"),
+        ))
         .set_redirect_uri(redirect)
         .exchange_code(AuthorizationCode::new(code.to_owned()))
         .set_pkce_verifier(PkceCodeVerifier::new(sign_in.verifier.to_owned()))
@@ -148,7 +148,9 @@ async fn signing_keys(
         .await
         .map_err(Error::transport)?;
     if response.status().as_u16() != 200 {
-        return Err(Error::Malformed("the signing keys could not be read".into()));
+        return Err(Error::Malformed(
+            "the signing keys could not be read".into(),
+        ));
     }
     let body = http::body(response).await?;
     let set: KeySet = serde_json::from_slice(&body)

@@ -220,7 +220,10 @@ mod tests {
 
     #[test]
     fn the_code_is_read_from_the_description() {
-        assert_eq!(aadsts("AADSTS7000215: Invalid client secret.\r\nTrace ID: x"), Some(7_000_215));
+        assert_eq!(
+            aadsts("AADSTS7000215: Invalid client secret.\r\nTrace ID: x"),
+            Some(7_000_215)
+        );
         assert_eq!(aadsts("nothing here"), None);
         assert_eq!(aadsts("AADSTS: "), None);
     }

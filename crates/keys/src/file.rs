@@ -116,7 +116,10 @@ mod tests {
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        assert_eq!(first.id(), FileProvider::open_or_create(&path).unwrap().id());
+        assert_eq!(
+            first.id(),
+            FileProvider::open_or_create(&path).unwrap().id()
+        );
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(
             FileProvider::open_or_create(&path),

@@ -1,6 +1,8 @@
 //! The audit log: every action writes one row in the transaction of its change, chained by hash.
 
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use serde_json::{Value as Json, json};
 
 use crate::{

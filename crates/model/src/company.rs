@@ -40,7 +40,9 @@ fn parse(draft: &Draft) -> Result<Draft> {
     if !draft.domain.is_empty()
         && (!draft.domain.contains('.')
             || draft.domain.len() > 253
-            || draft.domain.contains(|c: char| c.is_whitespace() || "/@:".contains(c)))
+            || draft
+                .domain
+                .contains(|c: char| c.is_whitespace() || "/@:".contains(c)))
     {
         errors.push(FieldError {
             field: "domain",
@@ -64,9 +66,35 @@ fn parse(draft: &Draft) -> Result<Draft> {
 /// its end ("Contoso Ltd." and "CONTOSO Limited" are equal).
 pub fn name_key(name: &str) -> String {
     const FORMS: &[&str] = &[
-        "ab", "ag", "aps", "as", "bv", "co", "company", "corp", "corporation", "gmbh", "group",
-        "inc", "incorporated", "kg", "limited", "llc", "llp", "ltd", "nv", "oy", "plc", "pty",
-        "sa", "sarl", "sas", "se", "spa", "srl", "the",
+        "ab",
+        "ag",
+        "aps",
+        "as",
+        "bv",
+        "co",
+        "company",
+        "corp",
+        "corporation",
+        "gmbh",
+        "group",
+        "inc",
+        "incorporated",
+        "kg",
+        "limited",
+        "llc",
+        "llp",
+        "ltd",
+        "nv",
+        "oy",
+        "plc",
+        "pty",
+        "sa",
+        "sarl",
+        "sas",
+        "se",
+        "spa",
+        "srl",
+        "the",
     ];
     // "A/S" and "S.A." lose their punctuation inside the word, so that they read as one.
     let joined: String = name
@@ -87,9 +115,7 @@ pub fn name_key(name: &str) -> String {
 
 /// Companies whose name, domain or external id contains `search`, by name, without archived ones.
 pub async fn list(scope: &Scope, search: &str, window: Window) -> Result<Listing<Company>> {
-    let mut query = scope
-        .find::<Entity>()
-        .filter(Column::ArchivedAt.is_null());
+    let mut query = scope.find::<Entity>().filter(Column::ArchivedAt.is_null());
     let search = search.trim();
     if !search.is_empty() {
         let pattern = crate::directory::like_pattern(search);

@@ -133,7 +133,10 @@ fn parse(draft: &Draft, clouds: &[String], secret_needed: bool) -> Result<Parsed
         wrong("name", "Enter a name of at most 80 characters.");
     }
     if !clouds.contains(&draft.cloud) {
-        wrong("cloud", "Choose one of the listed authentication endpoints.");
+        wrong(
+            "cloud",
+            "Choose one of the listed authentication endpoints.",
+        );
     }
     let directory_id = parse_guid(&draft.directory_id);
     if let Err(message) = &directory_id {
@@ -176,7 +179,10 @@ fn parse(draft: &Draft, clouds: &[String], secret_needed: bool) -> Result<Parsed
                 .and_hms_opt(0, 0, 0)
                 .map(|at| Timestamp::from(at.and_utc())),
             Err(_) => {
-                wrong("secret_expires", "Enter the date as year-month-day, for example 2027-05-31.");
+                wrong(
+                    "secret_expires",
+                    "Enter the date as year-month-day, for example 2027-05-31.",
+                );
                 None
             }
         },
@@ -523,7 +529,14 @@ mod tests {
         };
         assert_eq!(
             fields(&everything),
-            ["name", "cloud", "directory_id", "client_id", "client_secret", "secret_expires"]
+            [
+                "name",
+                "cloud",
+                "directory_id",
+                "client_id",
+                "client_secret",
+                "secret_expires"
+            ]
         );
     }
 

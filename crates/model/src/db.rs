@@ -4,8 +4,8 @@ use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use migrations::{Migrator, MigratorTrait};
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr,
-    QueryResult, SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, QueryResult,
+    SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
     TransactionOptions, TransactionTrait, Value,
 };
 use sqlx::{
@@ -196,9 +196,7 @@ impl Db {
         let offset = self.clock.offset_ms();
         match self.pool {
             Pool::Sqlite(_) => {
-                format!(
-                    "(CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + {offset})"
-                )
+                format!("(CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + {offset})")
             }
             Pool::Postgres(_) => {
                 format!("(CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) + {offset})")

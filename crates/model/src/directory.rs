@@ -1,8 +1,8 @@
 //! Reading a company's directory: users with their MFA state, groups and members, domains, counts.
 
 use sea_orm::{
-    ColumnTrait, ExprTrait, FromQueryResult, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, Value,
+    ColumnTrait, ExprTrait, FromQueryResult, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    Value,
     sea_query::{Expr, Func, LikeExpr, SimpleExpr},
 };
 
@@ -99,7 +99,11 @@ const USERS: &str = "FROM users u LEFT JOIN mfa_registrations m
     WHERE u.partner_id = $1 AND u.company_id = $2 AND u.removed_at IS NULL";
 
 /// The condition of a filter and its parameters; `None` when the company is out of scope.
-fn users_where(scope: &Scope, company: CompanyId, filter: &UserFilter) -> Option<(String, Vec<Value>)> {
+fn users_where(
+    scope: &Scope,
+    company: CompanyId,
+    filter: &UserFilter,
+) -> Option<(String, Vec<Value>)> {
     if !scope.sees(company) {
         return None;
     }
@@ -151,12 +155,19 @@ pub async fn users(
     window: Window,
 ) -> Result<Listing<UserWithMfa>> {
     let Some((condition, values)) = users_where(scope, company, filter) else {
-        return Ok(Listing { rows: vec![], total: 0 });
+        return Ok(Listing {
+            rows: vec![],
+            total: 0,
+        });
     };
     let conn = scope.db().conn();
-    let total: i64 = query_one(conn, &format!("SELECT COUNT(*) AS n {condition}"), values.clone())
-        .await?
-        .map_or(Ok(0), |r| r.try_get("", "n"))?;
+    let total: i64 = query_one(
+        conn,
+        &format!("SELECT COUNT(*) AS n {condition}"),
+        values.clone(),
+    )
+    .await?
+    .map_or(Ok(0), |r| r.try_get("", "n"))?;
     let column = match sort {
         UserSort::Name => "u.display_name",
         UserSort::PrincipalName => "u.user_principal_name",

@@ -14,7 +14,8 @@ use crate::{
     company,
     db::{Tx, execute},
     entity::{
-        company::Column as CompanyColumn, company::Entity as CompanyEntity,
+        company::Column as CompanyColumn,
+        company::Entity as CompanyEntity,
         mapping::{ActiveModel, Column, Entity},
         tenant,
     },
@@ -78,9 +79,7 @@ pub async fn of_company(
     company: CompanyId,
     with_deleted: bool,
 ) -> Result<Vec<MappingRow>> {
-    let mut query = scope
-        .find::<Entity>()
-        .filter(Column::CompanyId.eq(company));
+    let mut query = scope.find::<Entity>().filter(Column::CompanyId.eq(company));
     if !with_deleted {
         query = query.filter(Column::DeletedAt.is_null());
     }
@@ -117,7 +116,12 @@ async fn rows(scope: &Scope, mappings: Vec<Mapping>) -> Result<Vec<MappingRow>> 
             })
         })
         .collect();
-    rows.sort_by_key(|r| (r.company.name.to_lowercase(), r.tenant.display_name.to_lowercase()));
+    rows.sort_by_key(|r| {
+        (
+            r.company.name.to_lowercase(),
+            r.tenant.display_name.to_lowercase(),
+        )
+    });
     Ok(rows)
 }
 
@@ -135,10 +139,7 @@ pub async fn get(scope: &Scope, id: MappingId) -> Result<Option<MappingRow>> {
 /// Suggests a company for each unmapped tenant of a credential: a verified domain equal to the
 /// company's domain, else an equal normalised name. A company or name that fits several times is
 /// not suggested.
-pub async fn suggest(
-    scope: &Scope,
-    tenants: &[Tenant],
-) -> Result<HashMap<TenantId, Suggestion>> {
+pub async fn suggest(scope: &Scope, tenants: &[Tenant]) -> Result<HashMap<TenantId, Suggestion>> {
     let mut by_domain: HashMap<String, Vec<CompanyId>> = HashMap::new();
     let mut by_name: HashMap<String, Vec<CompanyId>> = HashMap::new();
     for company in scope
@@ -149,9 +150,15 @@ pub async fn suggest(
         .await?
     {
         if !company.domain.is_empty() {
-            by_domain.entry(company.domain).or_default().push(company.id);
+            by_domain
+                .entry(company.domain)
+                .or_default()
+                .push(company.id);
         }
-        by_name.entry(company.name_key).or_default().push(company.id);
+        by_name
+            .entry(company.name_key)
+            .or_default()
+            .push(company.id);
     }
     let only = |found: Option<&Vec<CompanyId>>| match found.map(Vec::as_slice) {
         Some([one]) => Some(*one),
@@ -202,7 +209,9 @@ pub async fn create(
             continue;
         }
         if !seen.insert(pair.tenant) {
-            errors.push(pair_error("This Azure AD company is in the list twice.".into()));
+            errors.push(pair_error(
+                "This Azure AD company is in the list twice.".into(),
+            ));
             continue;
         }
         match create_one(&tx, scope, credential, pair).await {
@@ -239,7 +248,9 @@ async fn create_one(
         .one(&tx.conn)
         .await?
         .ok_or_else(|| {
-            Error::Conflict("An Azure AD company of the list is not known to this credential.".into())
+            Error::Conflict(
+                "An Azure AD company of the list is not known to this credential.".into(),
+            )
         })?;
     if tenant.state != TenantState::Consented {
         return Err(Error::Conflict(format!(

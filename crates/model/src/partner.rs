@@ -172,8 +172,7 @@ pub(crate) async fn data_key(
     partner: PartnerId,
     version: Option<i64>,
 ) -> Result<(ContentKey, i64)> {
-    let mut query =
-        partner_key::Entity::find().filter(partner_key::Column::PartnerId.eq(partner));
+    let mut query = partner_key::Entity::find().filter(partner_key::Column::PartnerId.eq(partner));
     if let Some(version) = version {
         query = query.filter(partner_key::Column::Version.eq(version));
     }

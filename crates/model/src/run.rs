@@ -283,10 +283,7 @@ pub async fn collectors(scope: &Scope, run: &Run) -> Result<Vec<RunCollector>> {
 }
 
 /// The newest run of a kind of every mapping in scope.
-pub async fn newest_by_mapping(
-    scope: &Scope,
-    kind: RunKind,
-) -> Result<HashMap<MappingId, Run>> {
+pub async fn newest_by_mapping(scope: &Scope, kind: RunKind) -> Result<HashMap<MappingId, Run>> {
     let mut ids = Vec::new();
     for row in query_all(
         scope.db().conn(),

@@ -1,6 +1,8 @@
 //! Tenants: Microsoft Entra directories as a credential sees them.
 
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder,
+};
 use serde_json::json;
 
 use crate::{
@@ -90,8 +92,8 @@ pub(crate) async fn record_consent(
         .filter(Column::DirectoryId.eq(directory))
         .one(&tx.conn)
         .await?;
-    let domains = serde_json::to_string(&organization.domains)
-        .map_err(|e| Error::Stored(e.to_string()))?;
+    let domains =
+        serde_json::to_string(&organization.domains).map_err(|e| Error::Stored(e.to_string()))?;
     let (id, saved) = match existing {
         Some(row) => {
             let id = row.id;
@@ -186,8 +188,8 @@ pub async fn disconnect(scope: &Scope, id: TenantId, code: &str, text: &str) -> 
 
 /// Notes at a sync what the organization is called now, and that consent holds.
 pub async fn refresh(scope: &Scope, id: TenantId, organization: &Organization) -> Result<()> {
-    let domains = serde_json::to_string(&organization.domains)
-        .map_err(|e| Error::Stored(e.to_string()))?;
+    let domains =
+        serde_json::to_string(&organization.domains).map_err(|e| Error::Stored(e.to_string()))?;
     let tx = scope.begin().await?;
     execute(
         &tx.conn,

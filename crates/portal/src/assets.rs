@@ -11,7 +11,10 @@ pub(crate) async fn get(request: HttpRequest, path: web::Path<String>) -> HttpRe
     let Some(file) = Static::get(&path) else {
         return HttpResponse::NotFound().finish();
     };
-    let tag = format!("\"{}\"", data_encoding::HEXLOWER.encode(&file.metadata.sha256_hash()[..12]));
+    let tag = format!(
+        "\"{}\"",
+        data_encoding::HEXLOWER.encode(&file.metadata.sha256_hash()[..12])
+    );
     let known = request
         .headers()
         .get(header::IF_NONE_MATCH)

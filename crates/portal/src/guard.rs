@@ -41,7 +41,11 @@ impl FromRequest for Signed {
 
 /// Name of the session cookie: the prefix binds it to the host, which browsers allow over TLS only.
 pub(crate) fn session_cookie_name(portal: &Portal) -> &'static str {
-    if portal.is_secure() { "__Host-session" } else { "session" }
+    if portal.is_secure() {
+        "__Host-session"
+    } else {
+        "session"
+    }
 }
 
 /// A cookie that scripts cannot read and other sites cannot send with a POST.
@@ -121,7 +125,10 @@ async fn admit(request: &ServiceRequest, access: Option<Access>) -> Result<(), H
     let Some(portal) = request.app_data::<web::Data<Portal>>().cloned() else {
         return Err(HttpResponse::InternalServerError().finish());
     };
-    let unsafe_method = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let unsafe_method = !matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
     match access {
         None => Ok(()),
         Some(Access::Public) if unsafe_method => same_origin(request),
@@ -164,10 +171,7 @@ fn enough(principal: &Principal, least: Role) -> model::Result<()> {
     principal.scope.require(least)
 }
 
-async fn signed_in(
-    request: &ServiceRequest,
-    portal: &Portal,
-) -> model::Result<Option<Principal>> {
+async fn signed_in(request: &ServiceRequest, portal: &Portal) -> model::Result<Option<Principal>> {
     match request.cookie(session_cookie_name(portal)) {
         None => Ok(None),
         Some(cookie) => {
@@ -204,7 +208,11 @@ fn same_origin(request: &ServiceRequest) -> Result<(), HttpResponse> {
         }
         (None, None) => false,
     };
-    if ours { Ok(()) } else { Err(PageProblem::OtherSite.error_response()) }
+    if ours {
+        Ok(())
+    } else {
+        Err(PageProblem::OtherSite.error_response())
+    }
 }
 
 /// To the sign-in page, and back afterwards where that makes sense.
@@ -238,7 +246,15 @@ mod tests {
     #[test]
     fn only_paths_of_our_own_are_followed() {
         assert_eq!(safe_next("/jobs?state=failed"), "/jobs?state=failed");
-        for bad in ["//evil.example", "/\\evil.example", "https://evil.example", "", "jobs", "/\t/evil", "javascript:alert(1)"] {
+        for bad in [
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "",
+            "jobs",
+            "/\t/evil",
+            "javascript:alert(1)",
+        ] {
             assert_eq!(safe_next(bad), "/", "{bad}");
         }
     }

@@ -20,7 +20,9 @@ pub(crate) const SHORTEST: usize = 12;
 /// When it is too short or hashing fails; the text is for the person.
 pub async fn hash(password: &str) -> Result<String, String> {
     if password.chars().count() < SHORTEST {
-        return Err(format!("Use at least {SHORTEST} characters; a short sentence is easy to remember."));
+        return Err(format!(
+            "Use at least {SHORTEST} characters; a short sentence is easy to remember."
+        ));
     }
     if password.len() > 1024 {
         return Err("Use at most 1024 characters.".into());
@@ -43,8 +45,11 @@ pub(crate) async fn verify(password: &str, stored: Option<String>) -> bool {
     in_turn(move || {
         let exists = stored.is_some();
         let hash = stored.unwrap_or_else(|| dummy().to_owned());
-        let matches = PasswordHash::new(&hash)
-            .is_ok_and(|h| Argon2::default().verify_password(password.as_bytes(), &h).is_ok());
+        let matches = PasswordHash::new(&hash).is_ok_and(|h| {
+            Argon2::default()
+                .verify_password(password.as_bytes(), &h)
+                .is_ok()
+        });
         matches && exists
     })
     .await

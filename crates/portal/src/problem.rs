@@ -64,7 +64,11 @@ impl ResponseError for PageProblem {
                 )
             }
         };
-        let page = ProblemPage { title, text, demo: false };
+        let page = ProblemPage {
+            title,
+            text,
+            demo: false,
+        };
         HttpResponse::build(self.status_code())
             .content_type("text/html; charset=utf-8")
             .body(page.render().unwrap_or_else(|_| title.to_owned()))
@@ -171,21 +175,48 @@ impl ResponseError for ApiProblem {
 
     fn error_response(&self) -> HttpResponse {
         let (slug, title, detail) = match self {
-            Self::NotFound => ("not-found", "Not found", "There is no such thing, or you may not see it.".to_owned()),
-            Self::Unauthorised => ("unauthorised", "Unauthorised", "Send a valid API token as `Authorization: Bearer tnt_…`.".into()),
-            Self::Forbidden(least) => ("forbidden", "Forbidden", format!("This needs a token of the role {least} or higher.")),
+            Self::NotFound => (
+                "not-found",
+                "Not found",
+                "There is no such thing, or you may not see it.".to_owned(),
+            ),
+            Self::Unauthorised => (
+                "unauthorised",
+                "Unauthorised",
+                "Send a valid API token as `Authorization: Bearer tnt_…`.".into(),
+            ),
+            Self::Forbidden(least) => (
+                "forbidden",
+                "Forbidden",
+                format!("This needs a token of the role {least} or higher."),
+            ),
             Self::BadRequest(text) => ("bad-request", "Bad request", text.clone()),
-            Self::Invalid(errors) => ("invalid", "Invalid input", errors.iter().map(|e| e.message.as_str()).collect::<Vec<_>>().join(" ")),
+            Self::Invalid(errors) => (
+                "invalid",
+                "Invalid input",
+                errors
+                    .iter()
+                    .map(|e| e.message.as_str())
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            ),
             Self::Conflict(text) => ("conflict", "Conflict", text.clone()),
             Self::Inner(inner) => {
                 tracing::error!(%inner, "an API call failed");
-                ("inner", "Server error", "Nothing was changed. Try again; if it stays, look at the server's log.".into())
+                (
+                    "inner",
+                    "Server error",
+                    "Nothing was changed. Try again; if it stays, look at the server's log.".into(),
+                )
             }
         };
         let errors = match self {
             Self::Invalid(errors) => errors
                 .iter()
-                .map(|e| ProblemField { field: e.field.into(), message: e.message.clone() })
+                .map(|e| ProblemField {
+                    field: e.field.into(),
+                    message: e.message.clone(),
+                })
                 .collect(),
             _ => vec![],
         };

@@ -17,7 +17,6 @@ pub enum Access {
     Api(Role),
 }
 
-
 macro_rules! routes {
     ($($method:ident $path:literal $access:expr, $handler:path;)+) => {
         /// All routes.
@@ -117,7 +116,11 @@ routes! {
 
 /// The access of a method and pattern; HEAD counts as GET.
 pub(crate) fn access(method: &Method, pattern: &str) -> Option<Access> {
-    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let method = if method == Method::HEAD {
+        &Method::GET
+    } else {
+        method
+    };
     TABLE
         .iter()
         .find(|(m, path, _)| m.eq_ignore_ascii_case(method.as_str()) && *path == pattern)

@@ -14,7 +14,11 @@ pub(crate) const QUIET_LOOKS: u32 = 15;
 /// One message: its id, its event name (empty for the default) and HTML on one line.
 pub(crate) fn message(id: &str, event: &str, html: &str) -> Bytes {
     let html = html.replace(['\n', '\r'], " ");
-    let name = if event.is_empty() { String::new() } else { format!("event: {event}\n") };
+    let name = if event.is_empty() {
+        String::new()
+    } else {
+        format!("event: {event}\n")
+    };
     Bytes::from(format!("id: {id}\n{name}data: {html}\n\n"))
 }
 

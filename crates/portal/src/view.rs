@@ -176,7 +176,11 @@ pub(crate) fn query(pairs: &[(&str, &str)]) -> String {
         }
     }
     let text = out.finish();
-    if text.is_empty() { text } else { format!("?{text}") }
+    if text.is_empty() {
+        text
+    } else {
+        format!("?{text}")
+    }
 }
 
 /// HTML made by us from parts that are escaped or ours.
@@ -228,7 +232,11 @@ pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
         60..=2879 => format!("{} h", minutes / 60),
         _ => format!("{} days", minutes / 1440),
     };
-    if later { format!("in {words}") } else { format!("{words} ago") }
+    if later {
+        format!("in {words}")
+    } else {
+        format!("{words} ago")
+    }
 }
 
 /// Filters of all templates.
@@ -296,7 +304,11 @@ pub(crate) mod filters {
     #[askama::filter_fn]
     pub(crate) fn short(id: impl ToString, _: &dyn Values) -> askama::Result<String> {
         let id = id.to_string();
-        Ok(if id.len() == 36 { format!("{}…{}", &id[..8], &id[32..]) } else { id })
+        Ok(if id.len() == 36 {
+            format!("{}…{}", &id[..8], &id[32..])
+        } else {
+            id
+        })
     }
 
     /// `{{ x|points }}`: one decimal, none where it is whole.
@@ -362,7 +374,10 @@ pub(crate) mod filters {
             "control_profiles" => "Control profiles".into(),
             other => {
                 let mut chars = other.chars();
-                chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
+                chars
+                    .next()
+                    .map(|c| c.to_uppercase().chain(chars).collect())
+                    .unwrap_or_default()
             }
         })
     }

@@ -7,24 +7,91 @@ use uuid::Uuid;
 use crate::{Directory, state::Changes, world};
 
 const GIVEN: &[&str] = &[
-    "Adele", "Bjørn", "Chloé", "Dmitri", "Élodie", "Fatima", "Gráinne", "Hiroshi", "Ines", "Jürgen",
-    "Katarzyna", "Liam", "Mei", "Noor", "Olu", "Priya", "Qiang", "Rosa", "Søren", "Thảo", "Ulla",
-    "Václav", "Wanjiru", "Ximena", "Yusuf", "Zoë", "美咲", "محمد", "Ελένη", "Ольга",
+    "Adele",
+    "Bjørn",
+    "Chloé",
+    "Dmitri",
+    "Élodie",
+    "Fatima",
+    "Gráinne",
+    "Hiroshi",
+    "Ines",
+    "Jürgen",
+    "Katarzyna",
+    "Liam",
+    "Mei",
+    "Noor",
+    "Olu",
+    "Priya",
+    "Qiang",
+    "Rosa",
+    "Søren",
+    "Thảo",
+    "Ulla",
+    "Václav",
+    "Wanjiru",
+    "Ximena",
+    "Yusuf",
+    "Zoë",
+    "美咲",
+    "محمد",
+    "Ελένη",
+    "Ольга",
 ];
 const FAMILY: &[&str] = &[
-    "Andersson", "Bianchi", "Castro", "D'Souza", "Eriksen", "Fischer", "García", "Hansen", "Ito",
-    "Jansen", "Kowalski", "López", "Müller", "Nguyễn", "O'Brien", "Petrov", "Quist", "Rossi",
-    "Şahin", "Tanaka", "Usman", "Vasquez", "Wójcik", "Xu", "Yamamoto", "Zhang", "佐藤", "الحسن",
-    "Παπαδόπουλος", "Иванова",
+    "Andersson",
+    "Bianchi",
+    "Castro",
+    "D'Souza",
+    "Eriksen",
+    "Fischer",
+    "García",
+    "Hansen",
+    "Ito",
+    "Jansen",
+    "Kowalski",
+    "López",
+    "Müller",
+    "Nguyễn",
+    "O'Brien",
+    "Petrov",
+    "Quist",
+    "Rossi",
+    "Şahin",
+    "Tanaka",
+    "Usman",
+    "Vasquez",
+    "Wójcik",
+    "Xu",
+    "Yamamoto",
+    "Zhang",
+    "佐藤",
+    "الحسن",
+    "Παπαδόπουλος",
+    "Иванова",
 ];
 const DEPARTMENTS: &[&str] = &[
-    "Sales", "Finance", "Operations", "IT", "Legal", "Human Resources", "Research & Development",
+    "Sales",
+    "Finance",
+    "Operations",
+    "IT",
+    "Legal",
+    "Human Resources",
+    "Research & Development",
 ];
-const TITLES: &[&str] = &["Manager", "Specialist", "Director", "Analyst", "Engineer", "Assistant"];
+const TITLES: &[&str] = &[
+    "Manager",
+    "Specialist",
+    "Director",
+    "Analyst",
+    "Engineer",
+    "Assistant",
+];
 
 /// A well-mixed number of a directory, a purpose and an index (splitmix64).
 fn mix(directory: &Directory, purpose: u64, index: usize) -> u64 {
-    let mut z = directory.id.as_u64_pair().0 ^ purpose.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    let mut z = directory.id.as_u64_pair().0
+        ^ purpose.wrapping_mul(0x9e37_79b9_7f4a_7c15)
         ^ (index as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -79,7 +146,10 @@ pub(crate) fn organization(d: &Directory) -> Value {
 }
 
 fn initial_domain(d: &Directory) -> String {
-    format!("{}.onmicrosoft.example", d.domain.split('.').next().unwrap_or("tenant"))
+    format!(
+        "{}.onmicrosoft.example",
+        d.domain.split('.').next().unwrap_or("tenant")
+    )
 }
 
 /// `GET /domains`.
@@ -148,7 +218,11 @@ pub(crate) fn registration(d: &Directory, index: usize) -> Value {
         (true, 2) => &["microsoftAuthenticatorPush"],
         (true, _) => &["passKeyDeviceBound", "microsoftAuthenticatorPush"],
     };
-    let upn = if index == 0 { format!("admin@{}", d.domain) } else { format!("user{index}@{}", d.domain) };
+    let upn = if index == 0 {
+        format!("admin@{}", d.domain)
+    } else {
+        format!("user{index}@{}", d.domain)
+    };
     json!({
         "id": user_id(d, index), "userPrincipalName": upn, "userDisplayName": format!("User {index}"),
         "userType": "member", "isAdmin": index == 0 || n % 97 == 0, "isSsprRegistered": registered,
@@ -210,34 +284,202 @@ pub(crate) fn member_user(d: &Directory, group: usize, k: usize) -> usize {
 }
 
 const CONTROLS: &[(&str, &str, &str, f64, &str)] = &[
-    ("AdminMFAV2", "Ensure multifactor authentication is enabled for all users in administrative roles", "Identity", 10.0, "AzureAD"),
-    ("MFARegistrationV2", "Ensure multifactor authentication is enabled for all users", "Identity", 9.0, "AzureAD"),
-    ("BlockLegacyAuthentication", "Enable policy to block legacy authentication", "Identity", 8.0, "AzureAD"),
-    ("IntegratedApps", "Do not allow users to grant consent to unmanaged applications", "Identity", 4.0, "AzureAD"),
-    ("OneAdmin", "Designate more than one global admin", "Identity", 1.0, "AzureAD"),
-    ("RoleOverlap", "Use least privileged administrative roles", "Identity", 1.0, "AzureAD"),
-    ("PWAgePolicyNew", "Do not expire passwords", "Identity", 8.0, "AzureAD"),
-    ("SelfServicePasswordReset", "Enable self-service password reset", "Identity", 1.0, "AzureAD"),
-    ("SigninRiskPolicy", "Protect all users with a sign-in risk policy", "Identity", 7.0, "AzureAD"),
-    ("UserRiskPolicy", "Protect all users with a user risk policy", "Identity", 7.0, "AzureAD"),
-    ("aad_admin_consent_workflow", "Enable the admin consent workflow", "Identity", 3.0, "AzureAD"),
-    ("exo_mailboxaudit", "Ensure mailbox auditing is enabled for all users", "Apps", 5.0, "EXO"),
-    ("mdo_safelinks", "Create Safe Links policies for email messages", "Apps", 9.0, "MDO"),
-    ("mdo_safeattachments", "Turn on Safe Attachments in block mode", "Apps", 8.0, "MDO"),
-    ("mdo_antiphish", "Set the phishing email level threshold at 2 or higher", "Apps", 8.0, "MDO"),
-    ("mdo_spamaction", "Set action to take on spam detection", "Apps", 5.0, "MDO"),
-    ("spo_externalsharing", "Restrict external sharing of content", "Apps", 6.0, "SPO"),
-    ("11770.MDA_Google_EnableTwoFactorAuth", "Enforce two-step verification for Google Workspace", "Apps", 5.0, "MDA_Google"),
-    ("mip_search_auditlog", "Ensure Microsoft 365 audit log search is enabled", "Data", 3.0, "MIP"),
-    ("mip_sensitivitylabels", "Extend sensitivity labelling to assets", "Data", 5.0, "MIP"),
-    ("mip_DLP_policies", "Ensure DLP policies are enabled", "Data", 5.0, "MIP"),
-    ("scid_2000", "Turn on Microsoft Defender Antivirus", "Device", 10.0, "MDATP"),
-    ("scid_2010", "Turn on Tamper Protection", "Device", 9.0, "MDATP"),
-    ("scid_2013", "Turn on BitLocker for operating system drives", "Device", 9.0, "MDATP"),
-    ("scid_63", "Block untrusted and unsigned processes that run from USB", "Device", 9.0, "MDATP"),
-    ("scid_2070", "Update Microsoft Defender Antivirus definitions", "Device", 8.0, "MDATP"),
-    ("aati_lateralmovement", "Reduce lateral movement path risk to sensitive entities", "Infrastructure", 5.0, "AATP"),
-    ("aati_unsecurekerberos", "Resolve unsecure Kerberos delegations", "Infrastructure", 5.0, "AATP"),
+    (
+        "AdminMFAV2",
+        "Ensure multifactor authentication is enabled for all users in administrative roles",
+        "Identity",
+        10.0,
+        "AzureAD",
+    ),
+    (
+        "MFARegistrationV2",
+        "Ensure multifactor authentication is enabled for all users",
+        "Identity",
+        9.0,
+        "AzureAD",
+    ),
+    (
+        "BlockLegacyAuthentication",
+        "Enable policy to block legacy authentication",
+        "Identity",
+        8.0,
+        "AzureAD",
+    ),
+    (
+        "IntegratedApps",
+        "Do not allow users to grant consent to unmanaged applications",
+        "Identity",
+        4.0,
+        "AzureAD",
+    ),
+    (
+        "OneAdmin",
+        "Designate more than one global admin",
+        "Identity",
+        1.0,
+        "AzureAD",
+    ),
+    (
+        "RoleOverlap",
+        "Use least privileged administrative roles",
+        "Identity",
+        1.0,
+        "AzureAD",
+    ),
+    (
+        "PWAgePolicyNew",
+        "Do not expire passwords",
+        "Identity",
+        8.0,
+        "AzureAD",
+    ),
+    (
+        "SelfServicePasswordReset",
+        "Enable self-service password reset",
+        "Identity",
+        1.0,
+        "AzureAD",
+    ),
+    (
+        "SigninRiskPolicy",
+        "Protect all users with a sign-in risk policy",
+        "Identity",
+        7.0,
+        "AzureAD",
+    ),
+    (
+        "UserRiskPolicy",
+        "Protect all users with a user risk policy",
+        "Identity",
+        7.0,
+        "AzureAD",
+    ),
+    (
+        "aad_admin_consent_workflow",
+        "Enable the admin consent workflow",
+        "Identity",
+        3.0,
+        "AzureAD",
+    ),
+    (
+        "exo_mailboxaudit",
+        "Ensure mailbox auditing is enabled for all users",
+        "Apps",
+        5.0,
+        "EXO",
+    ),
+    (
+        "mdo_safelinks",
+        "Create Safe Links policies for email messages",
+        "Apps",
+        9.0,
+        "MDO",
+    ),
+    (
+        "mdo_safeattachments",
+        "Turn on Safe Attachments in block mode",
+        "Apps",
+        8.0,
+        "MDO",
+    ),
+    (
+        "mdo_antiphish",
+        "Set the phishing email level threshold at 2 or higher",
+        "Apps",
+        8.0,
+        "MDO",
+    ),
+    (
+        "mdo_spamaction",
+        "Set action to take on spam detection",
+        "Apps",
+        5.0,
+        "MDO",
+    ),
+    (
+        "spo_externalsharing",
+        "Restrict external sharing of content",
+        "Apps",
+        6.0,
+        "SPO",
+    ),
+    (
+        "11770.MDA_Google_EnableTwoFactorAuth",
+        "Enforce two-step verification for Google Workspace",
+        "Apps",
+        5.0,
+        "MDA_Google",
+    ),
+    (
+        "mip_search_auditlog",
+        "Ensure Microsoft 365 audit log search is enabled",
+        "Data",
+        3.0,
+        "MIP",
+    ),
+    (
+        "mip_sensitivitylabels",
+        "Extend sensitivity labelling to assets",
+        "Data",
+        5.0,
+        "MIP",
+    ),
+    (
+        "mip_DLP_policies",
+        "Ensure DLP policies are enabled",
+        "Data",
+        5.0,
+        "MIP",
+    ),
+    (
+        "scid_2000",
+        "Turn on Microsoft Defender Antivirus",
+        "Device",
+        10.0,
+        "MDATP",
+    ),
+    (
+        "scid_2010",
+        "Turn on Tamper Protection",
+        "Device",
+        9.0,
+        "MDATP",
+    ),
+    (
+        "scid_2013",
+        "Turn on BitLocker for operating system drives",
+        "Device",
+        9.0,
+        "MDATP",
+    ),
+    (
+        "scid_63",
+        "Block untrusted and unsigned processes that run from USB",
+        "Device",
+        9.0,
+        "MDATP",
+    ),
+    (
+        "scid_2070",
+        "Update Microsoft Defender Antivirus definitions",
+        "Device",
+        8.0,
+        "MDATP",
+    ),
+    (
+        "aati_lateralmovement",
+        "Reduce lateral movement path risk to sensitive entities",
+        "Infrastructure",
+        5.0,
+        "AATP",
+    ),
+    (
+        "aati_unsecurekerberos",
+        "Resolve unsecure Kerberos delegations",
+        "Infrastructure",
+        5.0,
+        "AATP",
+    ),
 ];
 
 /// `GET /security/secureScores`: the day `ago` days back, newest first.

@@ -49,8 +49,10 @@ fn error(status: u16, code: &str, message: &str) -> HttpResponse {
     let id = uuid::Uuid::from_u64_pair(u64::from(status), 1);
     HttpResponse::build(actix_web::http::StatusCode::from_u16(status).unwrap_or_default())
         .insert_header(("request-id", id.to_string()))
-        .json(json!({ "error": { "code": code, "message": message, "innerError": {
-            "date": "2026-11-20T10:00:00", "request-id": id, "client-request-id": id } } }))
+        .json(
+            json!({ "error": { "code": code, "message": message, "innerError": {
+            "date": "2026-11-20T10:00:00", "request-id": id, "client-request-id": id } } }),
+        )
 }
 
 /// Checks token, consent, permission and licence in Microsoft's order, and meets faults.
@@ -81,7 +83,13 @@ async fn authorise<'a>(
         }
         _ => {}
     }
-    let unauthorised = || error(401, "InvalidAuthenticationToken", "Access token is empty or invalid.");
+    let unauthorised = || {
+        error(
+            401,
+            "InvalidAuthenticationToken",
+            "Access token is empty or invalid.",
+        )
+    };
     let token = request
         .headers()
         .get("authorization")
@@ -97,7 +105,9 @@ async fn authorise<'a>(
         .directory(&holder.directory.to_string())
         .ok_or_else(unauthorised)?;
     if directory.throttle_every > 0
-        && state.served(directory.id).is_multiple_of(directory.throttle_every)
+        && state
+            .served(directory.id)
+            .is_multiple_of(directory.throttle_every)
     {
         return Err(throttled(1));
     }
@@ -166,19 +176,32 @@ impl Call<'_> {
             None => default,
             Some(Ok(n)) if (1..=max).contains(&n) => n,
             Some(_) => {
-                return error(400, "Request_BadRequest", &format!("Invalid page size specified. Must be between 1 and {max} inclusive."));
+                return error(
+                    400,
+                    "Request_BadRequest",
+                    &format!("Invalid page size specified. Must be between 1 and {max} inclusive."),
+                );
             }
         };
         let from = match self.query.get("$skiptoken").map(|t| decode(t)) {
             None => 0,
             Some(Some(n)) => n,
             Some(None) => {
-                return error(400, "Directory_ExpiredPageToken", "The specified page token value has expired.");
+                return error(
+                    400,
+                    "Directory_ExpiredPageToken",
+                    "The specified page token value has expired.",
+                );
             }
         };
-        let items: Vec<Value> = (from..total.min(from + size)).map(|i| self.select(make(i))).collect();
+        let items: Vec<Value> = (from..total.min(from + size))
+            .map(|i| self.select(make(i)))
+            .collect();
         let mut body = Map::new();
-        body.insert("@odata.context".into(), json!(format!("{}/$metadata#{context}", self.root())));
+        body.insert(
+            "@odata.context".into(),
+            json!(format!("{}/$metadata#{context}", self.root())),
+        );
         if self.query.get("$count").is_some_and(|c| c == "true") && from == 0 {
             body.insert("@odata.count".into(), json!(total));
         }
@@ -195,7 +218,11 @@ impl Call<'_> {
                 return Some("http://127.0.0.1:9/v1.0/users?$skiptoken=x".into());
             }
             Some(Kind::LoopingLink) => {
-                return Some(format!("{}{}", self.root().trim_end_matches("/v1.0"), self.request.uri()));
+                return Some(format!(
+                    "{}{}",
+                    self.root().trim_end_matches("/v1.0"),
+                    self.request.uri()
+                ));
             }
             _ => {}
         }
@@ -207,7 +234,8 @@ impl Call<'_> {
             .iter()
             .filter(|(name, _)| *name != "$skiptoken")
             .map(|(name, value)| {
-                let value: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+                let value: String =
+                    url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
                 format!("{name}={value}")
             })
             .collect();
@@ -242,8 +270,14 @@ fn encode(n: usize) -> String {
 }
 
 fn decode(token: &str) -> Option<usize> {
-    let bytes = data_encoding::BASE64URL_NOPAD.decode(token.as_bytes()).ok()?;
-    String::from_utf8(bytes).ok()?.strip_prefix("page:")?.parse().ok()
+    let bytes = data_encoding::BASE64URL_NOPAD
+        .decode(token.as_bytes())
+        .ok()?;
+    String::from_utf8(bytes)
+        .ok()?
+        .strip_prefix("page:")?
+        .parse()
+        .ok()
 }
 
 macro_rules! call {
@@ -259,8 +293,18 @@ macro_rules! call {
 }
 
 async fn organization(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    let call = call!(state, request, &["Organization.Read.All", "Directory.Read.All", "User.Read.All"]);
-    call.page("organization", 1, 100, 999, |_| data::organization(call.directory))
+    let call = call!(
+        state,
+        request,
+        &[
+            "Organization.Read.All",
+            "Directory.Read.All",
+            "User.Read.All"
+        ]
+    );
+    call.page("organization", 1, 100, 999, |_| {
+        data::organization(call.directory)
+    })
 }
 
 async fn domains(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
@@ -295,15 +339,23 @@ fn not_found(id: &str) -> HttpResponse {
     error(
         404,
         "Request_ResourceNotFound",
-        &format!("Resource '{id}' does not exist or one of its queried reference-property objects are not present."),
+        &format!(
+            "Resource '{id}' does not exist or one of its queried reference-property objects are not present."
+        ),
     )
 }
 
-const GROUP_ROLES: &[&str] = &["GroupMember.Read.All", "Group.Read.All", "Directory.Read.All"];
+const GROUP_ROLES: &[&str] = &[
+    "GroupMember.Read.All",
+    "Group.Read.All",
+    "Directory.Read.All",
+];
 
 async fn groups(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let call = call!(state, request, GROUP_ROLES);
-    call.page("groups", call.directory.groups, 100, 999, |i| data::group(call.directory, i))
+    call.page("groups", call.directory.groups, 100, 999, |i| {
+        data::group(call.directory, i)
+    })
 }
 
 async fn group(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
@@ -334,7 +386,11 @@ async fn members(state: web::Data<State>, request: HttpRequest) -> HttpResponse 
 }
 
 async fn skus(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    let call = call!(state, request, &["Organization.Read.All", "Directory.Read.All"]);
+    let call = call!(
+        state,
+        request,
+        &["Organization.Read.All", "Directory.Read.All"]
+    );
     let all = data::skus(call.directory);
     call.page("subscribedSkus", all.len(), 100, 999, |i| all[i].clone())
 }
@@ -342,24 +398,40 @@ async fn skus(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
 async fn registrations(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let call = call!(state, request, &["AuditLog.Read.All"], premium: true);
     let (directory, gone) = (call.directory, call.changes.removed_users);
-    call.page("reports/authenticationMethods/userRegistrationDetails", directory.users - gone, 999, 999, |i| {
-        data::registration(directory, if i == 0 { 0 } else { i + gone })
-    })
+    call.page(
+        "reports/authenticationMethods/userRegistrationDetails",
+        directory.users - gone,
+        999,
+        999,
+        |i| data::registration(directory, if i == 0 { 0 } else { i + gone }),
+    )
 }
 
 async fn secure_scores(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let call = call!(state, request, &["SecurityEvents.Read.All"]);
-    call.page("security/secureScores", 90, 90, 90, |ago| data::secure_score(call.directory, ago))
+    call.page("security/secureScores", 90, 90, 90, |ago| {
+        data::secure_score(call.directory, ago)
+    })
 }
 
 async fn control_profiles(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let call = call!(state, request, &["SecurityEvents.Read.All"]);
     let all = data::control_profiles(call.directory);
-    call.page("security/secureScoreControlProfiles", all.len(), 20, 200, |i| all[i].clone())
+    call.page(
+        "security/secureScoreControlProfiles",
+        all.len(),
+        20,
+        200,
+        |i| all[i].clone(),
+    )
 }
 
 async fn unknown(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let state: Arc<State> = state.into_inner();
     state.note(request.path(), request.path());
-    error(400, "BadRequest", &format!("Resource not found for the segment '{}'.", request.path()))
+    error(
+        400,
+        "BadRequest",
+        &format!("Resource not found for the segment '{}'.", request.path()),
+    )
 }

@@ -16,8 +16,14 @@ use crate::{
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/{tenant}/v2.0/adminconsent", web::get().to(consent_page))
-        .route("/{tenant}/v2.0/adminconsent", web::post().to(consent_decision))
-        .route("/{tenant}/oauth2/v2.0/authorize", web::get().to(sign_in_page))
+        .route(
+            "/{tenant}/v2.0/adminconsent",
+            web::post().to(consent_decision),
+        )
+        .route(
+            "/{tenant}/oauth2/v2.0/authorize",
+            web::get().to(sign_in_page),
+        )
         .route("/{tenant}/oauth2/v2.0/authorize", web::post().to(sign_in))
         .route("/{tenant}/oauth2/v2.0/token", web::post().to(token))
         .route(
@@ -49,7 +55,8 @@ fn registration<'a>(state: &'a State, query: &Query) -> Result<&'a Application, 
     };
     let redirect = get(query, "redirect_uri");
     let known = if application.redirect_uris.is_empty() {
-        Url::parse(redirect).is_ok_and(|u| matches!(u.host_str(), Some("127.0.0.1" | "localhost" | "[::1]")))
+        Url::parse(redirect)
+            .is_ok_and(|u| matches!(u.host_str(), Some("127.0.0.1" | "localhost" | "[::1]")))
     } else {
         application.redirect_uris.iter().any(|u| u == redirect)
     };
@@ -81,19 +88,41 @@ async fn consent_page(
     let path = request.uri().path_and_query().map_or("", |p| p.as_str());
     state.note(path, "/{tenant}/v2.0/adminconsent");
     if *tenant == "common" {
-        return pages::problem("AADSTS50194", "The tenant 'common' is not to be used with this endpoint.");
+        return pages::problem(
+            "AADSTS50194",
+            "The tenant 'common' is not to be used with this endpoint.",
+        );
     }
     let application = match registration(&state, &query) {
         Ok(application) => application,
         Err(page) => return page,
     };
     if !get(&query, "scope").contains("/.default") {
-        return pages::problem("AADSTS70011", "The provided value for the input parameter 'scope' is not valid.");
+        return pages::problem(
+            "AADSTS70011",
+            "The provided value for the input parameter 'scope' is not valid.",
+        );
     }
     match offered(&state, &tenant) {
+        // A script cannot press a button: where the tenant is pinned, its administrator agrees.
+        Ok(directories) if is_script(&request) && directories.len() == 1 => {
+            let mut form = query.into_inner();
+            form.insert("account".into(), format!("{}/admin", directories[0].id));
+            form.insert("decision".into(), "accept".into());
+            decide(&state, &form)
+        }
         Ok(directories) => pages::consent(application, &directories, &query),
         Err(page) => page,
     }
+}
+
+/// Browsers ask for HTML by name; scripts take anything.
+fn is_script(request: &HttpRequest) -> bool {
+    !request
+        .headers()
+        .get("accept")
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|v| v.contains("text/html"))
 }
 
 fn back(redirect: &str, pairs: &[(&str, &str)]) -> HttpResponse {
@@ -112,42 +141,55 @@ fn account<'a>(state: &'a State, form: &Query) -> Option<(&'a Directory, bool)> 
     Some((state.world.directory(directory)?, role == "admin"))
 }
 
-async fn consent_decision(
-    state: web::Data<State>,
-    form: web::Form<Query>,
-) -> HttpResponse {
-    let application = match registration(&state, &form) {
+async fn consent_decision(state: web::Data<State>, form: web::Form<Query>) -> HttpResponse {
+    decide(&state, &form)
+}
+
+fn decide(state: &State, form: &Query) -> HttpResponse {
+    let application = match registration(state, form) {
         Ok(application) => application,
         Err(page) => return page,
     };
-    let Some((directory, is_admin)) = account(&state, &form) else {
+    let Some((directory, is_admin)) = account(state, form) else {
         return pages::problem("AADSTS50058", "Choose an account.");
     };
-    let (redirect, back_state) = (get(&form, "redirect_uri"), get(&form, "state"));
+    let (redirect, back_state) = (get(form, "redirect_uri"), get(form, "state"));
     let tail = "\r\nTrace ID: 00000000-0000-4000-8000-000000000001\r\nCorrelation ID: 00000000-0000-4000-8000-000000000002\r\nTimestamp: 2026-11-20 10:00:00Z";
     let failed = |error: &str, description: &str| {
-        back(redirect, &[
-            ("error", error),
-            ("error_description", &format!("{description}{tail}")),
-            ("admin_consent", "True"),
-            ("state", back_state),
-        ])
+        back(
+            redirect,
+            &[
+                ("error", error),
+                ("error_description", &format!("{description}{tail}")),
+                ("admin_consent", "True"),
+                ("state", back_state),
+            ],
+        )
     };
-    if get(&form, "decision") != "accept" || directory.declines {
-        return failed("access_denied", "AADSTS65004: User declined to consent to access the app.");
+    if get(form, "decision") != "accept" || directory.declines {
+        return failed(
+            "access_denied",
+            "AADSTS65004: User declined to consent to access the app.",
+        );
     }
     if !is_admin {
-        return failed("access_denied", "AADSTS90094: The grant requires admin permission.");
+        return failed(
+            "access_denied",
+            "AADSTS90094: The grant requires admin permission.",
+        );
     }
     state.grant(directory.id, application.client_id);
     let id = directory.id.to_string();
-    let scope = get(&form, "scope");
-    back(redirect, &[
-        ("admin_consent", "True"),
-        ("tenant", &id),
-        ("scope", scope),
-        ("state", back_state),
-    ])
+    let scope = get(form, "scope");
+    back(
+        redirect,
+        &[
+            ("admin_consent", "True"),
+            ("tenant", &id),
+            ("scope", scope),
+            ("state", back_state),
+        ],
+    )
 }
 
 async fn sign_in_page(
@@ -183,7 +225,10 @@ async fn sign_in(state: web::Data<State>, form: web::Form<Query>) -> HttpRespons
         nonce: get(&form, "nonce").into(),
         challenge: get(&form, "code_challenge").into(),
     });
-    back(get(&form, "redirect_uri"), &[("code", &code), ("state", get(&form, "state"))])
+    back(
+        get(&form, "redirect_uri"),
+        &[("code", &code), ("state", get(&form, "state"))],
+    )
 }
 
 fn refuse(status: u16, error: &str, code: u32, text: &str) -> HttpResponse {
@@ -206,7 +251,12 @@ async fn token(
         Some(Kind::Error { status, code }) => {
             // The code may be written "error:number" to choose Microsoft's number.
             let (error, number) = code.split_once(':').unwrap_or((&code, "90033"));
-            return refuse(status, error, number.parse().unwrap_or(90_033), "simulated fault");
+            return refuse(
+                status,
+                error,
+                number.parse().unwrap_or(90_033),
+                "simulated fault",
+            );
         }
         Some(Kind::Throttle { seconds }) => {
             return HttpResponse::TooManyRequests()
@@ -218,15 +268,30 @@ async fn token(
     }
     let client_id = get(&form, "client_id");
     let Some(application) = state.world.application(client_id) else {
-        return refuse(400, "unauthorized_client", 700_016, &format!("Application with identifier '{client_id}' was not found in the directory."));
+        return refuse(
+            400,
+            "unauthorized_client",
+            700_016,
+            &format!("Application with identifier '{client_id}' was not found in the directory."),
+        );
     };
     if application.secret != get(&form, "client_secret") {
-        return refuse(401, "invalid_client", 7_000_215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID.");
+        return refuse(
+            401,
+            "invalid_client",
+            7_000_215,
+            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID.",
+        );
     }
     match get(&form, "grant_type") {
         "client_credentials" => client_credentials(&state, application, &tenant, &form),
         "authorization_code" => authorization_code(&state, &request, application, &form),
-        other => refuse(400, "unsupported_grant_type", 70_003, &format!("The app requested an unsupported grant type '{other}'.")),
+        other => refuse(
+            400,
+            "unsupported_grant_type",
+            70_003,
+            &format!("The app requested an unsupported grant type '{other}'."),
+        ),
     }
 }
 
@@ -237,13 +302,31 @@ fn client_credentials(
     form: &Query,
 ) -> HttpResponse {
     if !get(form, "scope").ends_with("/.default") {
-        return refuse(400, "invalid_scope", 70_011, "The provided request must include a 'scope' input parameter ending in /.default.");
+        return refuse(
+            400,
+            "invalid_scope",
+            70_011,
+            "The provided request must include a 'scope' input parameter ending in /.default.",
+        );
     }
     let Some(directory) = state.world.directory(tenant) else {
-        return refuse(400, "invalid_request", 90_002, &format!("Tenant '{tenant}' not found."));
+        return refuse(
+            400,
+            "invalid_request",
+            90_002,
+            &format!("Tenant '{tenant}' not found."),
+        );
     };
     if !state.is_granted(directory.id, application.client_id) {
-        return refuse(401, "invalid_client", 7_000_229, &format!("The client application '{}' is missing service principal in the tenant '{tenant}'.", application.client_id));
+        return refuse(
+            401,
+            "invalid_client",
+            7_000_229,
+            &format!(
+                "The client application '{}' is missing service principal in the tenant '{tenant}'.",
+                application.client_id
+            ),
+        );
     }
     let token = state.issue(Holder {
         directory: directory.id,
@@ -261,7 +344,12 @@ fn authorization_code(
     form: &Query,
 ) -> HttpResponse {
     let Some(code) = state.take_code(get(form, "code")) else {
-        return refuse(400, "invalid_grant", 70_008, "The provided authorization code has expired or was used.");
+        return refuse(
+            400,
+            "invalid_grant",
+            70_008,
+            "The provided authorization code has expired or was used.",
+        );
     };
     let hash = ring::digest::digest(&ring::digest::SHA256, get(form, "code_verifier").as_bytes());
     let proven = data_encoding::BASE64URL_NOPAD.encode(hash.as_ref()) == code.challenge;
@@ -269,7 +357,12 @@ fn authorization_code(
         || code.redirect_uri != get(form, "redirect_uri")
         || code.client_id != application.client_id.to_string()
     {
-        return refuse(400, "invalid_grant", 50_148, "The code_verifier or redirect_uri does not match.");
+        return refuse(
+            400,
+            "invalid_grant",
+            50_148,
+            "The code_verifier or redirect_uri does not match.",
+        );
     }
     let now = data::now().timestamp();
     let mut claims = json!({
@@ -289,7 +382,12 @@ fn authorization_code(
             "token_type": "Bearer", "scope": "openid profile", "expires_in": 3599,
             "access_token": "opaque", "id_token": id_token,
         })),
-        None => refuse(500, "server_error", 90_033, "The signing key could not be made."),
+        None => refuse(
+            500,
+            "server_error",
+            90_033,
+            "The signing key could not be made.",
+        ),
     }
 }
 

@@ -42,25 +42,38 @@ pub(crate) fn problem(code: &str, text: &str) -> HttpResponse {
     let body = format!("<p>{code}: {}</p>", escape(text));
     HttpResponse::BadRequest()
         .content_type("text/html; charset=utf-8")
-        .body(page("Sorry, but we’re having trouble signing you in", &body))
+        .body(page(
+            "Sorry, but we’re having trouble signing you in",
+            &body,
+        ))
 }
 
 /// The request's own parameters as hidden fields, and the accounts to choose from.
 fn accounts(directories: &[&Directory], query: &Query) -> String {
     let mut html = String::new();
     for (name, value) in query {
-        let _ = write!(html, "<input type=\"hidden\" name=\"{}\" value=\"{}\">", escape(name), escape(value));
+        let _ = write!(
+            html,
+            "<input type=\"hidden\" name=\"{}\" value=\"{}\">",
+            escape(name),
+            escape(value)
+        );
     }
     html.push_str("<fieldset><legend>Pick an account</legend>");
     let mut first = true;
     for directory in directories {
-        for (role, who) in [("admin", "Global Administrator"), ("user", "User without a role")] {
+        for (role, who) in [
+            ("admin", "Global Administrator"),
+            ("user", "User without a role"),
+        ] {
             let checked = if first { " checked" } else { "" };
             first = false;
             let _ = write!(
                 html,
                 "<label><input type=\"radio\" name=\"account\" value=\"{}/{role}\"{checked}> {role}@{} <small>{who}, {}</small></label>",
-                directory.id, escape(&directory.domain), escape(&directory.name)
+                directory.id,
+                escape(&directory.domain),
+                escape(&directory.name)
             );
         }
     }
@@ -74,7 +87,11 @@ pub(crate) fn consent(
     query: &Query,
 ) -> HttpResponse {
     let mut body = format!("<form method=\"post\">{}", accounts(directories, query));
-    let _ = write!(body, "<p><b>{}</b> would like to:</p><ul>", escape(&application.name));
+    let _ = write!(
+        body,
+        "<p><b>{}</b> would like to:</p><ul>",
+        escape(&application.name)
+    );
     for role in &application.roles {
         let _ = write!(body, "<li>{role}</li>");
     }
@@ -100,12 +117,17 @@ pub(crate) fn sign_in(
 }
 
 async fn index(state: web::Data<State>) -> HttpResponse {
-    let mut body = String::from("<p>This stands for the Entra admin center: copy these values into the product.</p>");
+    let mut body = String::from(
+        "<p>This stands for the Entra admin center: copy these values into the product.</p>",
+    );
     for application in &state.world.applications {
         let _ = write!(
             body,
             "<h2>{}</h2><dl><dt>Directory (tenant) ID</dt><dd><code>{}</code></dd><dt>Application (client) ID</dt><dd><code>{}</code></dd><dt>Client secret, value</dt><dd><code>{}</code></dd></dl>",
-            escape(&application.name), application.home, application.client_id, escape(&application.secret)
+            escape(&application.name),
+            application.home,
+            application.client_id,
+            escape(&application.secret)
         );
     }
     body.push_str("<h2>Directories</h2><ul>");
@@ -113,7 +135,10 @@ async fn index(state: web::Data<State>) -> HttpResponse {
         let _ = write!(
             body,
             "<li>{} <small>{}, {} users</small><br><code>{}</code></li>",
-            escape(&directory.name), escape(&directory.domain), directory.users, directory.id
+            escape(&directory.name),
+            escape(&directory.domain),
+            directory.users,
+            directory.id
         );
     }
     body.push_str("</ul>");

@@ -49,9 +49,17 @@ impl Signer {
         let input = format!("{head}.{}", part(claims));
         let mut signature = vec![0; key.pair.public().modulus_len()];
         key.pair
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut signature)
+            .sign(
+                &RSA_PKCS1_SHA256,
+                &SystemRandom::new(),
+                input.as_bytes(),
+                &mut signature,
+            )
             .ok()?;
-        Some(format!("{input}.{}", data_encoding::BASE64URL_NOPAD.encode(&signature)))
+        Some(format!(
+            "{input}.{}",
+            data_encoding::BASE64URL_NOPAD.encode(&signature)
+        ))
     }
 }
 
@@ -80,7 +88,11 @@ fn generate() -> Option<Key> {
         };
         if let Ok(pair) = KeyPair::from_components(&components) {
             let text = |n: &BigUint| data_encoding::BASE64URL_NOPAD.encode(&n.to_bytes_be());
-            return Some(Key { pair, n: text(&n), e: text(&e) });
+            return Some(Key {
+                pair,
+                n: text(&n),
+                e: text(&e),
+            });
         }
     }
 }
@@ -94,7 +106,9 @@ fn prime() -> Option<BigUint> {
         bytes[0] |= 0xc0;
         bytes[127] |= 1;
         let candidate = BigUint::from_bytes_be(&bytes);
-        let small = (3u32..2000).step_by(2).any(|d| &candidate % d == BigUint::ZERO);
+        let small = (3u32..2000)
+            .step_by(2)
+            .any(|d| &candidate % d == BigUint::ZERO);
         if !small && probably_prime(&candidate) {
             return Some(candidate);
         }
@@ -107,7 +121,11 @@ fn probably_prime(n: &BigUint) -> bool {
     let last = n - &one;
     let twos = last.trailing_zeros().unwrap_or(0);
     let odd = &last >> twos;
-    [2u32, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53].iter().all(|base| {
+    [
+        2u32, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53,
+    ]
+    .iter()
+    .all(|base| {
         let mut x = BigUint::from(*base).modpow(&odd, n);
         if x == one || x == last {
             return true;

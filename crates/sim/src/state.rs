@@ -179,11 +179,19 @@ impl State {
     }
 
     pub(crate) fn changes(&self, directory: Uuid) -> Changes {
-        self.lock().changes.get(&directory).cloned().unwrap_or_default()
+        self.lock()
+            .changes
+            .get(&directory)
+            .cloned()
+            .unwrap_or_default()
     }
 
     pub(crate) fn requests(&self, part: &str) -> usize {
-        self.lock().requests.iter().filter(|r| r.contains(part)).count()
+        self.lock()
+            .requests
+            .iter()
+            .filter(|r| r.contains(part))
+            .count()
     }
 
     pub(crate) fn paths(&self) -> Vec<String> {

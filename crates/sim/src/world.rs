@@ -80,16 +80,88 @@ impl World {
         };
         let mut directories = vec![
             home,
-            directory(1, "Contoso Bakery", "contosobakery.example", "US", 12, true, 44),
-            directory(2, "Fabrikam Freight Ltd", "fabrikamfreight.example", "GB", 240, true, 58),
-            directory(3, "Northwind Dental Group", "northwinddental.example", "US", 85, true, 72),
-            directory(4, "Nørgård & Søn A/S", "norgaard.example", "DK", 33, true, 66),
+            directory(
+                1,
+                "Contoso Bakery",
+                "contosobakery.example",
+                "US",
+                12,
+                true,
+                44,
+            ),
+            directory(
+                2,
+                "Fabrikam Freight Ltd",
+                "fabrikamfreight.example",
+                "GB",
+                240,
+                true,
+                58,
+            ),
+            directory(
+                3,
+                "Northwind Dental Group",
+                "northwinddental.example",
+                "US",
+                85,
+                true,
+                72,
+            ),
+            directory(
+                4,
+                "Nørgård & Søn A/S",
+                "norgaard.example",
+                "DK",
+                33,
+                true,
+                66,
+            ),
             directory(5, "株式会社青空", "aozora.example", "JP", 58, true, 39),
-            directory(6, "مؤسسة النخيل للتجارة", "alnakheel.example", "AE", 41, true, 51),
-            directory(7, "Bold <b>Brothers</b> \"& Co\"", "boldbrothers.example", "CA", 9, false, 23),
-            directory(8, "Tailspin Logistics GmbH", "tailspin.example", "DE", 5000, true, 47),
-            directory(9, "Thrift Stores Holding", "thrift.example", "US", 620, true, 35),
-            directory(10, "Vigilant Vault Bank", "vigilantvault.example", "CH", 75, true, 88),
+            directory(
+                6,
+                "مؤسسة النخيل للتجارة",
+                "alnakheel.example",
+                "AE",
+                41,
+                true,
+                51,
+            ),
+            directory(
+                7,
+                "Bold <b>Brothers</b> \"& Co\"",
+                "boldbrothers.example",
+                "CA",
+                9,
+                false,
+                23,
+            ),
+            directory(
+                8,
+                "Tailspin Logistics GmbH",
+                "tailspin.example",
+                "DE",
+                5000,
+                true,
+                47,
+            ),
+            directory(
+                9,
+                "Thrift Stores Holding",
+                "thrift.example",
+                "US",
+                620,
+                true,
+                35,
+            ),
+            directory(
+                10,
+                "Vigilant Vault Bank",
+                "vigilantvault.example",
+                "CH",
+                75,
+                true,
+                88,
+            ),
             directory(11, "Ελιά Τρόφιμα ΑΕ", "elia.example", "GR", 27, false, 30),
         ];
         directories[9].throttle_every = 3;
@@ -103,7 +175,15 @@ impl World {
     /// One customer of a chosen size, for measurements.
     pub fn sized(secret: String, users: usize, groups: usize, memberships: usize) -> Self {
         let mut world = Self::demo(secret);
-        let mut big = directory(50, "Measured Works", "measured.example", "US", users, true, 50);
+        let mut big = directory(
+            50,
+            "Measured Works",
+            "measured.example",
+            "US",
+            users,
+            true,
+            50,
+        );
         big.groups = groups;
         big.memberships = memberships;
         world.directories.push(big);

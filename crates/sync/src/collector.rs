@@ -58,7 +58,11 @@ impl From<model::Error> for Stop {
 impl Pass<'_> {
     /// What the requests since the last call cost, as counts of one page.
     pub(crate) fn page_counts(&self, pages: i64) -> Counts {
-        let Tally { requests, throttled, waited_ms } = self.meter.take();
+        let Tally {
+            requests,
+            throttled,
+            waited_ms,
+        } = self.meter.take();
         Counts {
             pages,
             requests,

@@ -263,8 +263,9 @@ impl Runner {
                 } else {
                     RunState::Failed
                 };
-                let told = (state == RunState::Failed)
-                    .then(|| failure.unwrap_or_else(|| simple("No collector could read anything.")));
+                let told = (state == RunState::Failed).then(|| {
+                    failure.unwrap_or_else(|| simple("No collector could read anything."))
+                });
                 lease.settle(state, told.as_ref()).await
             }
         };
@@ -277,7 +278,8 @@ impl Runner {
 
     /// When to try again: as long as Microsoft asks, else 30 seconds doubled with each attempt.
     fn later(&self, lease: &Lease, after: Option<Duration>) -> model::Timestamp {
-        let pause = 30_000 * 2_i64.pow(u32::try_from(lease.run.attempt.clamp(1, 8)).unwrap_or(1) - 1);
+        let pause =
+            30_000 * 2_i64.pow(u32::try_from(lease.run.attempt.clamp(1, 8)).unwrap_or(1) - 1);
         let asked = after.map_or(0, |a| i64::try_from(a.as_millis()).unwrap_or(i64::MAX));
         self.db.clock().now().plus_ms(asked.max(pause))
     }

@@ -15,12 +15,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(600);
 const DISPATCH: u64 = 200;
 
 /// Ticks until shutdown. Any number of processes may do so at the same time.
-pub(crate) async fn run(
-    db: Db,
-    queue: Queue,
-    tick: Duration,
-    mut shutdown: watch::Receiver<bool>,
-) {
+pub(crate) async fn run(db: Db, queue: Queue, tick: Duration, mut shutdown: watch::Receiver<bool>) {
     let mut planned: Option<Instant> = None;
     let mut pruned: Option<Instant> = None;
     while !*shutdown.borrow() {

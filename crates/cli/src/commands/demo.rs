@@ -7,7 +7,10 @@ use graph::{Limits, cloud::CustomCloud};
 use model::{Role, Scope, api_token, member, partner};
 use sim::{Sim, World};
 
-use crate::{config::{Config, Options}, installation::Installation};
+use crate::{
+    config::{Config, Options},
+    installation::Installation,
+};
 
 const OWNER: &str = "owner@haldenmsp.example";
 
@@ -44,9 +47,15 @@ pub(crate) async fn run(mut options: Options) -> anyhow::Result<()> {
     println!("  Tenant ID: {}", application.home);
     println!("  Client ID: {}", application.client_id);
     println!("  Client secret: {}", application.secret);
-    println!("  The same values, and all simulated tenants: {}", sim.url());
+    println!(
+        "  The same values, and all simulated tenants: {}",
+        sim.url()
+    );
     println!();
-    println!("Data is kept in {}; delete it for a fresh start.", installation.config.data_dir.display());
+    println!(
+        "Data is kept in {}; delete it for a fresh start.",
+        installation.config.data_dir.display()
+    );
     installation.run(Some(server), true).await?;
     sim.stop().await;
     Ok(())
@@ -63,7 +72,9 @@ async fn prepare(installation: &Installation, password: &str) -> anyhow::Result<
     let owner = match member::by_email(db, OWNER).await? {
         Some(member) => member.id,
         None => {
-            let hash = portal::hash_password(password).await.map_err(anyhow::Error::msg)?;
+            let hash = portal::hash_password(password)
+                .await
+                .map_err(anyhow::Error::msg)?;
             member::create(&scope, OWNER, &hash, Role::Owner).await?
         }
     };

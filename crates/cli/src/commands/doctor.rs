@@ -24,46 +24,72 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         }
     };
     say("configuration", Ok("every setting is right".into()));
-    say("data directory", match std::fs::metadata(&config.data_dir) {
-        Err(e) => Err(format!("{}: {e}; it is made at the first start", config.data_dir.display())),
-        Ok(meta) if meta.permissions().mode() & 0o077 != 0 => Err(format!(
-            "others may read {0}; run `chmod 700 {0}`", config.data_dir.display()
-        )),
-        Ok(_) => Ok(format!("{} is private", config.data_dir.display())),
-    });
-    say("key", match FileProvider::open(&config.data_dir.join("key")) {
-        Ok(_) => Ok("it can be read, by this user alone".into()),
-        Err(e) => Err(e.to_string()),
-    });
+    say(
+        "data directory",
+        match std::fs::metadata(&config.data_dir) {
+            Err(e) => Err(format!(
+                "{}: {e}; it is made at the first start",
+                config.data_dir.display()
+            )),
+            Ok(meta) if meta.permissions().mode() & 0o077 != 0 => Err(format!(
+                "others may read {0}; run `chmod 700 {0}`",
+                config.data_dir.display()
+            )),
+            Ok(_) => Ok(format!("{} is private", config.data_dir.display())),
+        },
+    );
+    say(
+        "key",
+        match FileProvider::open(&config.data_dir.join("key")) {
+            Ok(_) => Ok("it can be read, by this user alone".into()),
+            Err(e) => Err(e.to_string()),
+        },
+    );
     let exists = !config.database_url.starts_with("sqlite:")
         || std::path::Path::new(config.database_url.trim_start_matches("sqlite:")).exists();
     if exists {
         match Db::connect(&config.database_url, Clock::system()).await {
             Err(error) => say("database", Err(error.to_string())),
             Ok(db) => {
-                say("database", match db.pending_migrations().await {
-                    Ok(0) => Ok(format!("{} is up to date", db.kind())),
-                    Ok(n) => Err(format!("{n} changes are not applied; run `tenantry migrate`")),
-                    Err(e) => Err(e.to_string()),
-                });
+                say(
+                    "database",
+                    match db.pending_migrations().await {
+                        Ok(0) => Ok(format!("{} is up to date", db.kind())),
+                        Ok(n) => Err(format!(
+                            "{n} changes are not applied; run `tenantry migrate`"
+                        )),
+                        Err(e) => Err(e.to_string()),
+                    },
+                );
                 for found in partner::list(&db).await.unwrap_or_default() {
                     let what = format!("audit log of {}", found.name);
-                    say(&what, match audit::verify(&db, found.id).await {
-                        Ok(Ok(rows)) => Ok(format!("{rows} rows, unbroken")),
-                        Ok(Err((seq, why))) => Err(format!("row {seq}: {why}; restore from a backup")),
-                        Err(e) => Err(e.to_string()),
-                    });
+                    say(
+                        &what,
+                        match audit::verify(&db, found.id).await {
+                            Ok(Ok(rows)) => Ok(format!("{rows} rows, unbroken")),
+                            Ok(Err((seq, why))) => {
+                                Err(format!("row {seq}: {why}; restore from a backup"))
+                            }
+                            Err(e) => Err(e.to_string()),
+                        },
+                    );
                 }
                 db.close().await;
             }
         }
     } else {
-        say("database", Err("it does not exist yet; it is made at the first start".into()));
+        say(
+            "database",
+            Err("it does not exist yet; it is made at the first start".into()),
+        );
     }
-    say("certificates", match graph::http::client() {
-        Ok(_) => Ok("the system's certificate store can be read".into()),
-        Err(e) => Err(format!("{e}; install the package ca-certificates")),
-    });
+    say(
+        "certificates",
+        match graph::http::client() {
+            Ok(_) => Ok("the system's certificate store can be read".into()),
+            Err(e) => Err(format!("{e}; install the package ca-certificates")),
+        },
+    );
     if healthy {
         println!("Nothing wrong was found.");
         Ok(())

@@ -4,7 +4,10 @@ use anyhow::Context;
 use clap::Subcommand;
 use model::{Role, Scope, api_token, member, partner};
 
-use crate::{config::{Config, Options}, installation::Installation};
+use crate::{
+    config::{Config, Options},
+    installation::Installation,
+};
 
 /// Commands about partners.
 #[derive(Debug, Subcommand)]
@@ -48,7 +51,8 @@ pub(crate) async fn run(options: Options, command: Command) -> anyhow::Result<()
                     Some(member) => member::join(&scope, member.id, Role::Owner).await?,
                     None => member::create_without_password(&scope, &owner, Role::Owner).await?,
                 };
-                let text = api_token::create(&scope, member, "partner add", Role::Owner, None).await?;
+                let text =
+                    api_token::create(&scope, member, "partner add", Role::Owner, None).await?;
                 println!("API token: {text}");
             }
             let invitation = member::invite(&scope, &owner, Role::Owner).await?;

@@ -2,7 +2,10 @@
 
 use clap::Args;
 
-use crate::{config::{Config, Options}, installation::Installation};
+use crate::{
+    config::{Config, Options},
+    installation::Installation,
+};
 
 /// Flags of `serve`.
 #[derive(Debug, Args)]
@@ -18,7 +21,10 @@ pub(crate) async fn run(options: Options, arguments: Arguments) -> anyhow::Resul
     println!("Tenantry listens on {}", portal.public_url);
     if let Some(token) = model::partner::new_setup_token(&installation.db).await? {
         println!("Setup token: {token}");
-        println!("Set up at: {}", portal.url(&format!("/setup?token={token}")));
+        println!(
+            "Set up at: {}",
+            portal.url(&format!("/setup?token={token}"))
+        );
     }
     installation.run(Some(server), !arguments.no_worker).await
 }

@@ -37,7 +37,10 @@ pub(crate) async fn run(options: Options, arguments: Arguments) -> anyhow::Resul
         println!("Directory: {} {}", directory.id, directory.name);
     }
     println!("Configuration for tenantry serve --config FILE:");
-    println!("[clouds.custom]\nlabel = \"Simulated Microsoft cloud\"\nlogin = \"{0}\"\ngraph = \"{0}\"", sim.url());
+    println!(
+        "[clouds.custom]\nlabel = \"Simulated Microsoft cloud\"\nlogin = \"{0}\"\ngraph = \"{0}\"",
+        sim.url()
+    );
     tokio::signal::ctrl_c().await?;
     Ok(())
 }

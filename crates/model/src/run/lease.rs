@@ -339,7 +339,15 @@ impl Lease {
             Some(reason) => format!("{name}: {}. {reason}", end.state),
             None => format!("{name}: {}", end.state),
         };
-        run_event::append(&tx.conn, self.run.partner_id, self.run.id, now, level, &text).await?;
+        run_event::append(
+            &tx.conn,
+            self.run.partner_id,
+            self.run.id,
+            now,
+            level,
+            &text,
+        )
+        .await?;
         tx.commit().await
     }
 
@@ -361,7 +369,8 @@ impl Lease {
         if self.run.attempt >= super::MAX_ATTEMPTS {
             self.leave(RunState::Failed, None, Some(failure)).await
         } else {
-            self.leave(RunState::Retrying, Some(at), Some(failure)).await
+            self.leave(RunState::Retrying, Some(at), Some(failure))
+                .await
         }
     }
 
@@ -395,7 +404,10 @@ impl Lease {
         if left == 0 {
             return Err(Error::LeaseLost);
         }
-        if matches!(state, RunState::Completed | RunState::Partial | RunState::Failed) {
+        if matches!(
+            state,
+            RunState::Completed | RunState::Partial | RunState::Failed
+        ) {
             execute(
                 &tx.conn,
                 "UPDATE mappings SET last_sync_at = CASE WHEN $1 = 'failed' THEN last_sync_at
@@ -425,7 +437,15 @@ impl Lease {
             (_, Some(f)) => ("error", f.error.clone()),
             (other, None) => ("info", other.to_string()),
         };
-        run_event::append(&tx.conn, self.run.partner_id, self.run.id, now, level, &text).await?;
+        run_event::append(
+            &tx.conn,
+            self.run.partner_id,
+            self.run.id,
+            now,
+            level,
+            &text,
+        )
+        .await?;
         tx.commit().await
     }
 }

@@ -46,11 +46,17 @@ pub async fn plan(db: &Db) -> Result<usize> {
         let minutes: i64 = row.try_get("", "minutes")?;
         for (kind, minutes, column) in [
             (RunKind::Directory, minutes, "planned_directory"),
-            (RunKind::SecureScore, SECURE_SCORE_MINUTES, "planned_secure_score"),
+            (
+                RunKind::SecureScore,
+                SECURE_SCORE_MINUTES,
+                "planned_secure_score",
+            ),
         ] {
             let before: Option<i64> = row.try_get("", column)?;
             let slot = slot(now, id, kind, minutes);
-            if before.is_none_or(|b| b < slot) && take_slot(db, partner, id, kind, slot, column, before).await? {
+            if before.is_none_or(|b| b < slot)
+                && take_slot(db, partner, id, kind, slot, column, before).await?
+            {
                 planned += 1;
             }
         }
@@ -92,7 +98,9 @@ async fn take_slot(
     if taken == 0 {
         return Ok(false);
     }
-    let mapping: Option<Mapping> = mapping::Entity::find_by_id((partner, id)).one(&tx.conn).await?;
+    let mapping: Option<Mapping> = mapping::Entity::find_by_id((partner, id))
+        .one(&tx.conn)
+        .await?;
     let open = run::Entity::find()
         .filter(run::Column::PartnerId.eq(partner))
         .filter(run::Column::MappingId.eq(id))
@@ -111,7 +119,16 @@ async fn take_slot(
         address: String::new(),
     };
     let scope = Scope::new(db, partner, Role::Technician, actor);
-    super::insert(&tx, &scope, &mapping, kind, RunCause::Schedule, Some(slot), None).await?;
+    super::insert(
+        &tx,
+        &scope,
+        &mapping,
+        kind,
+        RunCause::Schedule,
+        Some(slot),
+        None,
+    )
+    .await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -186,7 +203,11 @@ pub async fn sweep(db: &Db) -> Result<usize> {
         let (state, level, text) = if run.cancel_requested_at.is_some() {
             ("cancelled", "warn", "Cancelled; its worker had stopped")
         } else if run.attempt >= super::MAX_ATTEMPTS {
-            ("failed", "error", "Its workers stopped five times; it is given up")
+            (
+                "failed",
+                "error",
+                "Its workers stopped five times; it is given up",
+            )
         } else {
             ("queued", "warn", "Its worker stopped; queued again")
         };
@@ -235,9 +256,19 @@ mod tests {
         for _ in 0..2000 {
             let id = MappingId::generate(&clock);
             let first = slot(start, id, RunKind::Directory, 1440);
-            assert_eq!(slot(start.plus_ms(day), id, RunKind::Directory, 1440), first + 1);
+            assert_eq!(
+                slot(start.plus_ms(day), id, RunKind::Directory, 1440),
+                first + 1
+            );
             let begins = (0..24)
-                .find(|h| slot(start.plus_ms(h * 3_600_000 + 3_599_999), id, RunKind::Directory, 1440) != first)
+                .find(|h| {
+                    slot(
+                        start.plus_ms(h * 3_600_000 + 3_599_999),
+                        id,
+                        RunKind::Directory,
+                        1440,
+                    ) != first
+                })
                 .unwrap_or(23);
             by_hour[usize::try_from(begins).unwrap()] += 1;
         }

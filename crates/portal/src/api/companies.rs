@@ -10,7 +10,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Answer, List, Paging, query};
-use crate::{guard::Signed, problem::{ApiProblem, Problem}};
+use crate::{
+    guard::Signed,
+    problem::{ApiProblem, Problem},
+};
 
 /// A customer of the partner.
 #[derive(Debug, Serialize, ToSchema)]
@@ -87,7 +90,11 @@ pub(crate) async fn list(request: HttpRequest, principal: Signed) -> Answer {
     (status = 403, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn create(principal: Signed, new: web::Json<New>) -> Answer {
     let new = new.into_inner();
-    let draft = Draft { name: new.name, domain: new.domain, external_id: new.external_id };
+    let draft = Draft {
+        name: new.name,
+        domain: new.domain,
+        external_id: new.external_id,
+    };
     let made = company::create(&principal.scope, &draft, new.allow_same_name).await?;
     Ok(HttpResponse::Created()
         .insert_header(("location", format!("/api/v1/companies/{}", made.id)))
@@ -98,7 +105,9 @@ pub(crate) async fn create(principal: Signed, new: web::Json<New>) -> Answer {
 #[utoipa::path(get, path = "/api/v1/companies/{id}", params(("id" = Uuid, Path)), responses(
     (status = 200, body = View), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn get(principal: Signed, id: web::Path<CompanyId>) -> Answer {
-    let found = company::get(&principal.scope, *id).await?.ok_or(ApiProblem::NotFound)?;
+    let found = company::get(&principal.scope, *id)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
     Ok(HttpResponse::Ok().json(View::from(found)))
 }
 
@@ -111,7 +120,9 @@ pub(crate) async fn update(
     id: web::Path<CompanyId>,
     change: web::Json<Change>,
 ) -> Answer {
-    let found = company::get(&principal.scope, *id).await?.ok_or(ApiProblem::NotFound)?;
+    let found = company::get(&principal.scope, *id)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
     let change = change.into_inner();
     let draft = Draft {
         name: change.name.unwrap_or(found.name),

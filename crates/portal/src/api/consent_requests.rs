@@ -10,7 +10,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Answer;
-use crate::{Portal, guard::Signed, problem::{ApiProblem, Problem}};
+use crate::{
+    Portal,
+    guard::Signed,
+    problem::{ApiProblem, Problem},
+};
 
 /// A consent request.
 #[derive(Debug, Serialize, ToSchema)]
@@ -92,9 +96,15 @@ pub(crate) async fn create(
                 .map_err(|why| model::Error::field("directory_id", format!("A tenant ID {why}")))
         })
         .transpose()?;
-    let (request, url) = portal.consent.begin(&principal.scope, &found, pinned, None).await?;
+    let (request, url) = portal
+        .consent
+        .begin(&principal.scope, &found, pinned, None)
+        .await?;
     Ok(HttpResponse::Created()
-        .insert_header(("location", format!("/api/v1/consent-requests/{}", request.id)))
+        .insert_header((
+            "location",
+            format!("/api/v1/consent-requests/{}", request.id),
+        ))
         .json(View::new(request, Some(url.to_string()))))
 }
 

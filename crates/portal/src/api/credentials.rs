@@ -10,7 +10,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Answer, List, Paging, query};
-use crate::{Portal, guard::Signed, problem::{ApiProblem, Problem}};
+use crate::{
+    Portal,
+    guard::Signed,
+    problem::{ApiProblem, Problem},
+};
 
 /// A credential without its secret.
 #[derive(Debug, Serialize, ToSchema)]
@@ -88,7 +92,9 @@ fn global() -> String {
 pub(crate) async fn list(request: HttpRequest, principal: Signed) -> Answer {
     let paging: Paging = query(&request)?;
     let now = principal.scope.now();
-    paging.cut(credential::list(&principal.scope).await?, |c| View::new(c, now))
+    paging.cut(credential::list(&principal.scope).await?, |c| {
+        View::new(c, now)
+    })
 }
 
 /// Add a credential
@@ -123,6 +129,8 @@ pub(crate) async fn create(
 #[utoipa::path(get, path = "/api/v1/credentials/{id}", params(("id" = Uuid, Path)), responses(
     (status = 200, body = View), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn get(principal: Signed, id: web::Path<CredentialId>) -> Answer {
-    let found = credential::get(&principal.scope, *id).await?.ok_or(ApiProblem::NotFound)?;
+    let found = credential::get(&principal.scope, *id)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
     Ok(HttpResponse::Ok().json(View::new(found, principal.scope.now())))
 }

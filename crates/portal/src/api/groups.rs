@@ -10,7 +10,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Answer, List, Paging, query};
-use crate::{guard::Signed, problem::{ApiProblem, Problem}};
+use crate::{
+    guard::Signed,
+    problem::{ApiProblem, Problem},
+};
 
 /// A group.
 #[derive(Debug, Serialize, ToSchema)]
@@ -63,7 +66,11 @@ pub(crate) struct Member {
 
 impl From<GroupMember> for Member {
     fn from(m: GroupMember) -> Self {
-        Self { id: m.id, member_type: m.member_type, display_name: m.display_name }
+        Self {
+            id: m.id,
+            member_type: m.member_type,
+            display_name: m.display_name,
+        }
     }
 }
 
@@ -85,9 +92,17 @@ pub(crate) async fn list(
 ) -> Answer {
     let paging: Paging = query(&request)?;
     let search: Search = query(&request)?;
-    company::get(&principal.scope, *id).await?.ok_or(ApiProblem::NotFound)?;
-    let found =
-        directory::groups(&principal.scope, *id, &search.search, None, paging.window()?).await?;
+    company::get(&principal.scope, *id)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
+    let found = directory::groups(
+        &principal.scope,
+        *id,
+        &search.search,
+        None,
+        paging.window()?,
+    )
+    .await?;
     paging.page(found, View::from)
 }
 
@@ -103,7 +118,9 @@ pub(crate) async fn members(
 ) -> Answer {
     let paging: Paging = query(&request)?;
     let (company, group) = path.into_inner();
-    company::get(&principal.scope, company).await?.ok_or(ApiProblem::NotFound)?;
+    company::get(&principal.scope, company)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
     let group = directory::group(&principal.scope, company, &group)
         .await?
         .ok_or(ApiProblem::NotFound)?;

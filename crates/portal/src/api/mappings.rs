@@ -11,7 +11,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Answer, List, Paging, query};
-use crate::{guard::Signed, problem::{ApiProblem, Problem}};
+use crate::{
+    guard::Signed,
+    problem::{ApiProblem, Problem},
+};
 
 /// A company's tenant.
 #[derive(Debug, Serialize, ToSchema)]
@@ -92,7 +95,9 @@ pub(crate) async fn list(request: HttpRequest, principal: Signed) -> Answer {
     (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn create(principal: Signed, new: web::Json<New>) -> Answer {
     let scope = &principal.scope;
-    let found = tenant::get(scope, TenantId(new.tenant_id)).await?.ok_or(ApiProblem::NotFound)?;
+    let found = tenant::get(scope, TenantId(new.tenant_id))
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
     let choice = match (new.company_id, &new.company_name) {
         (Some(_), Some(_)) => {
             return Err(model::Error::field(
@@ -105,7 +110,10 @@ pub(crate) async fn create(principal: Signed, new: web::Json<New>) -> Answer {
         (None, Some(name)) => Choice::Create(name.clone()),
         (None, None) => Choice::Create(found.display_name.clone()),
     };
-    let pair = Pair { tenant: found.id, choice };
+    let pair = Pair {
+        tenant: found.id,
+        choice,
+    };
     let made = mapping::create(scope, found.credential_id, &[pair]).await?;
     let (id, _) = made.into_iter().next().ok_or(ApiProblem::NotFound)?;
     let row = mapping::get(scope, id).await?.ok_or(ApiProblem::NotFound)?;
@@ -118,7 +126,9 @@ pub(crate) async fn create(principal: Signed, new: web::Json<New>) -> Answer {
 #[utoipa::path(get, path = "/api/v1/mappings/{id}", params(("id" = Uuid, Path)), responses(
     (status = 200, body = View), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn get(principal: Signed, id: web::Path<MappingId>) -> Answer {
-    let row = mapping::get(&principal.scope, *id).await?.ok_or(ApiProblem::NotFound)?;
+    let row = mapping::get(&principal.scope, *id)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
     Ok(HttpResponse::Ok().json(View::from(row)))
 }
 

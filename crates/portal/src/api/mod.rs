@@ -43,12 +43,16 @@ impl Paging {
     fn window(&self) -> Result<Window, ApiProblem> {
         let limit = self.limit.unwrap_or(100);
         if !(1..=500).contains(&limit) {
-            return Err(ApiProblem::BadRequest("limit: give a number from 1 to 500.".into()));
+            return Err(ApiProblem::BadRequest(
+                "limit: give a number from 1 to 500.".into(),
+            ));
         }
         let offset = match &self.after {
             None => 0,
             Some(text) => text.parse().map_err(|_| {
-                ApiProblem::BadRequest("after: give the `next` of the answer before, unchanged.".into())
+                ApiProblem::BadRequest(
+                    "after: give the `next` of the answer before, unchanged.".into(),
+                )
             })?,
         };
         Ok(Window { offset, limit })
@@ -98,9 +102,14 @@ pub(crate) struct List<T> {
 }
 
 pub(crate) fn json_config() -> web::JsonConfig {
-    web::JsonConfig::default().limit(1024 * 1024).error_handler(|error, _| {
-        ApiProblem::BadRequest(format!("The body is not the JSON that is expected: {error}")).into()
-    })
+    web::JsonConfig::default()
+        .limit(1024 * 1024)
+        .error_handler(|error, _| {
+            ApiProblem::BadRequest(format!(
+                "The body is not the JSON that is expected: {error}"
+            ))
+            .into()
+        })
 }
 
 /// A path whose id is no id: not found, on pages and in the API alike.
@@ -115,7 +124,9 @@ pub(crate) fn path_config() -> web::PathConfig {
 }
 
 /// A query of the API, with a clear answer where it cannot be read.
-pub(crate) fn query<T: serde::de::DeserializeOwned>(request: &HttpRequest) -> Result<T, ApiProblem> {
+pub(crate) fn query<T: serde::de::DeserializeOwned>(
+    request: &HttpRequest,
+) -> Result<T, ApiProblem> {
     web::Query::<T>::from_query(request.query_string())
         .map(web::Query::into_inner)
         .map_err(|e| ApiProblem::BadRequest(format!("The query cannot be read: {e}")))

@@ -9,7 +9,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Answer, List, Paging, query};
-use crate::{guard::Signed, problem::{ApiProblem, Problem}};
+use crate::{
+    guard::Signed,
+    problem::{ApiProblem, Problem},
+};
 
 /// A run.
 #[derive(Debug, Serialize, ToSchema)]
@@ -163,7 +166,9 @@ pub(crate) async fn list(request: HttpRequest, principal: Signed) -> Answer {
         company: filter.company_id,
         mapping: filter.mapping_id,
         kind: word::<RunKind>("kind", &filter.kind)?,
-        states: word::<RunState>("state", &filter.state)?.into_iter().collect(),
+        states: word::<RunState>("state", &filter.state)?
+            .into_iter()
+            .collect(),
     };
     let found = run::list(&principal.scope, &filter, paging.window()?).await?;
     paging.page(found, |r| View::new(r, None))
@@ -181,11 +186,9 @@ pub(crate) async fn create(principal: Signed, new: web::Json<New>) -> Answer {
         (Some(id), None) => run::Of::Company(CompanyId(id)),
         (None, Some(id)) => run::Of::Mapping(MappingId(id)),
         _ => {
-            return Err(model::Error::field(
-                "company_id",
-                "Give either company_id or mapping_id.",
-            )
-            .into());
+            return Err(
+                model::Error::field("company_id", "Give either company_id or mapping_id.").into(),
+            );
         }
     };
     let kinds = match new.kind.as_deref().unwrap_or_default() {
@@ -211,7 +214,9 @@ pub(crate) async fn create(principal: Signed, new: web::Json<New>) -> Answer {
 #[utoipa::path(get, path = "/api/v1/runs/{id}", params(("id" = Uuid, Path)), responses(
     (status = 200, body = View), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn get(principal: Signed, id: web::Path<RunId>) -> Answer {
-    let found = run::get(&principal.scope, *id).await?.ok_or(ApiProblem::NotFound)?;
+    let found = run::get(&principal.scope, *id)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
     let collectors = run::collectors(&principal.scope, &found).await?;
     Ok(HttpResponse::Ok().json(View::new(found, Some(collectors))))
 }
@@ -221,6 +226,8 @@ pub(crate) async fn get(principal: Signed, id: web::Path<RunId>) -> Answer {
     (status = 200, body = View), (status = 401, body = Problem), (status = 403, body = Problem),
     (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(crate) async fn cancel(principal: Signed, id: web::Path<RunId>) -> Answer {
-    let run = run::cancel(&principal.scope, *id).await?.ok_or(ApiProblem::NotFound)?;
+    let run = run::cancel(&principal.scope, *id)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
     Ok(HttpResponse::Ok().json(View::new(run, None)))
 }

@@ -10,7 +10,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Answer, List, Paging, query};
-use crate::{guard::Signed, problem::{ApiProblem, Problem}};
+use crate::{
+    guard::Signed,
+    problem::{ApiProblem, Problem},
+};
 
 /// Secure Score of one day, in points.
 #[derive(Debug, Serialize, ToSchema)]
@@ -39,7 +42,10 @@ pub(crate) struct AverageView {
 
 impl From<Average> for AverageView {
     fn from(a: Average) -> Self {
-        Self { basis: a.basis, average_score: a.average_score }
+        Self {
+            basis: a.basis,
+            average_score: a.average_score,
+        }
     }
 }
 
@@ -47,7 +53,10 @@ impl From<SecureScore> for View {
     fn from(s: SecureScore) -> Self {
         Self {
             percent: secure_score::percent(&s),
-            averages: secure_score::averages(&s).into_iter().map(Into::into).collect(),
+            averages: secure_score::averages(&s)
+                .into_iter()
+                .map(Into::into)
+                .collect(),
             id: s.id,
             mapping_id: s.mapping_id.0,
             day: s.day,
@@ -68,11 +77,17 @@ pub(crate) async fn list(
 ) -> Answer {
     let paging: Paging = query(&request)?;
     let scope = &principal.scope;
-    company::get(scope, *id).await?.ok_or(ApiProblem::NotFound)?;
+    company::get(scope, *id)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
     let mut all = Vec::new();
     for row in mapping::of_company(scope, *id, true).await? {
         all.extend(secure_score::days(scope, row.mapping.id).await?);
     }
-    all.sort_by(|a, b| b.day.cmp(&a.day).then_with(|| a.mapping_id.cmp(&b.mapping_id)));
+    all.sort_by(|a, b| {
+        b.day
+            .cmp(&a.day)
+            .then_with(|| a.mapping_id.cmp(&b.mapping_id))
+    });
     paging.cut(all, View::from)
 }

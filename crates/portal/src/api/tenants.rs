@@ -7,7 +7,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Answer, List, Paging, query};
-use crate::{guard::Signed, problem::{ApiProblem, Problem}};
+use crate::{
+    guard::Signed,
+    problem::{ApiProblem, Problem},
+};
 
 /// A Microsoft Entra directory as one credential sees it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -66,7 +69,9 @@ pub(crate) async fn list(request: HttpRequest, principal: Signed) -> Answer {
     let filter: Filter = query(&request)?;
     let mappings = mapping::list(&principal.scope, None).await?;
     let mapped = |t: &Tenant| {
-        let found = mappings.iter().find(|m| m.mapping.directory_id == t.directory_id);
+        let found = mappings
+            .iter()
+            .find(|m| m.mapping.directory_id == t.directory_id);
         found.map(|m| m.mapping.id.0)
     };
     let mut all = tenant::list(&principal.scope, filter.credential_id).await?;
@@ -83,9 +88,13 @@ pub(crate) async fn list(request: HttpRequest, principal: Signed) -> Answer {
 #[utoipa::path(get, path = "/api/v1/tenants/{id}", params(("id" = Uuid, Path)), responses(
     (status = 200, body = View), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn get(principal: Signed, id: web::Path<TenantId>) -> Answer {
-    let found = tenant::get(&principal.scope, *id).await?.ok_or(ApiProblem::NotFound)?;
+    let found = tenant::get(&principal.scope, *id)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
     let mappings = mapping::list(&principal.scope, None).await?;
-    let mapping = mappings.iter().find(|m| m.mapping.directory_id == found.directory_id);
+    let mapping = mappings
+        .iter()
+        .find(|m| m.mapping.directory_id == found.directory_id);
     let mapping = mapping.map(|m| m.mapping.id.0);
     Ok(HttpResponse::Ok().json(View::new(found, mapping)))
 }

@@ -10,7 +10,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Answer, List, Paging, query};
-use crate::{guard::Signed, problem::{ApiProblem, Problem}};
+use crate::{
+    guard::Signed,
+    problem::{ApiProblem, Problem},
+};
 
 /// A user. Null means unknown: Microsoft gave no value, or it could not be read.
 #[derive(Debug, Serialize, ToSchema)]
@@ -99,8 +102,13 @@ pub(crate) async fn list(
 ) -> Answer {
     let paging: Paging = query(&request)?;
     let search: Search = query(&request)?;
-    company::get(&principal.scope, *id).await?.ok_or(ApiProblem::NotFound)?;
-    let filter = UserFilter { search: search.search, ..UserFilter::default() };
+    company::get(&principal.scope, *id)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
+    let filter = UserFilter {
+        search: search.search,
+        ..UserFilter::default()
+    };
     let found = directory::users(
         &principal.scope,
         *id,

@@ -16,7 +16,9 @@ use crate::{
     Portal,
     guard::Signed,
     problem::PageProblem,
-    view::{Answer, PAGE_SIZE, Page, Pager, filters, html, html_status, initials, query, see_other},
+    view::{
+        Answer, PAGE_SIZE, Page, Pager, filters, html, html_status, initials, query, see_other,
+    },
 };
 
 #[derive(Template)]
@@ -62,11 +64,17 @@ impl Head {
         tab: &'static str,
     ) -> Result<Self, PageProblem> {
         let scope = &principal.scope;
-        let company = company::get(scope, id).await?.ok_or(PageProblem::NotFound)?;
+        let company = company::get(scope, id)
+            .await?
+            .ok_or(PageProblem::NotFound)?;
         let mappings = mapping::of_company(scope, id, false).await?;
         let filter = run::Filter {
             company: Some(id),
-            states: vec![model::RunState::Running, model::RunState::Queued, model::RunState::Retrying],
+            states: vec![
+                model::RunState::Running,
+                model::RunState::Queued,
+                model::RunState::Retrying,
+            ],
             ..run::Filter::default()
         };
         let open = run::list(scope, &filter, Window::page(1, 20)).await?;
@@ -103,7 +111,11 @@ impl Show {
         let total = o.mfa_registered + o.mfa_not_registered + o.mfa_unknown;
         #[allow(clippy::cast_precision_loss)] // a number of users
         [o.mfa_registered, o.mfa_not_registered, o.mfa_unknown].map(|n| {
-            if total == 0 { 0.0 } else { 100.0 * n as f64 / total as f64 }
+            if total == 0 {
+                0.0
+            } else {
+                100.0 * n as f64 / total as f64
+            }
         })
     }
 }
@@ -130,14 +142,26 @@ pub(crate) async fn index(
         .rows
         .into_iter()
         .map(|c| {
-            let own = mappings.iter().filter(|m| m.company.id == c.id).cloned().collect();
+            let own = mappings
+                .iter()
+                .filter(|m| m.company.id == c.id)
+                .cloned()
+                .collect();
             (c, own)
         })
         .collect();
     let pager = Pager::new(list.page, rows.len(), found.total, |n| {
-        format!("/companies{}", query(&[("q", &list.q), ("page", &n.to_string())]))
+        format!(
+            "/companies{}",
+            query(&[("q", &list.q), ("page", &n.to_string())])
+        )
     });
-    html(&Index { page, rows, search: list.q.clone(), pager })
+    html(&Index {
+        page,
+        rows,
+        search: list.q.clone(),
+        pager,
+    })
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -170,7 +194,13 @@ pub(crate) async fn new(
     let page = Page::new(&request, &portal, &principal, "New company", "companies")
         .await?
         .under("Companies", "/companies");
-    html(&Edit { page, id: None, draft: Draft::default(), same_name: false, errors: vec![] })
+    html(&Edit {
+        page,
+        id: None,
+        draft: Draft::default(),
+        same_name: false,
+        errors: vec![],
+    })
 }
 
 pub(crate) async fn create(
@@ -205,10 +235,16 @@ async fn edit_page(
     principal: &Signed,
     company: &Company,
 ) -> Result<Page, PageProblem> {
-    Ok(Page::new(request, portal, principal, format!("Edit {}", company.name), "companies")
-        .await?
-        .under("Companies", "/companies")
-        .under(&company.name, format!("/companies/{}", company.id)))
+    Ok(Page::new(
+        request,
+        portal,
+        principal,
+        format!("Edit {}", company.name),
+        "companies",
+    )
+    .await?
+    .under("Companies", "/companies")
+    .under(&company.name, format!("/companies/{}", company.id)))
 }
 
 pub(crate) async fn edit(
@@ -217,14 +253,22 @@ pub(crate) async fn edit(
     principal: Signed,
     id: web::Path<CompanyId>,
 ) -> Answer {
-    let company = company::get(&principal.scope, *id).await?.ok_or(PageProblem::NotFound)?;
+    let company = company::get(&principal.scope, *id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
     let page = edit_page(&request, &portal, &principal, &company).await?;
     let draft = Draft {
         name: company.name,
         domain: company.domain,
         external_id: company.external_id,
     };
-    html(&Edit { page, id: Some(*id), draft, same_name: false, errors: vec![] })
+    html(&Edit {
+        page,
+        id: Some(*id),
+        draft,
+        same_name: false,
+        errors: vec![],
+    })
 }
 
 pub(crate) async fn update(
@@ -234,8 +278,16 @@ pub(crate) async fn update(
     id: web::Path<CompanyId>,
     form: web::Form<Form>,
 ) -> Answer {
-    let company = company::get(&principal.scope, *id).await?.ok_or(PageProblem::NotFound)?;
-    let saved = company::edit(&principal.scope, *id, &form.draft(), form.same_name.is_some()).await;
+    let company = company::get(&principal.scope, *id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
+    let saved = company::edit(
+        &principal.scope,
+        *id,
+        &form.draft(),
+        form.same_name.is_some(),
+    )
+    .await;
     match saved {
         Ok(_) => Ok(see_other(&format!("/companies/{id}"))),
         Err(model::Error::Invalid(errors)) => {
@@ -260,10 +312,19 @@ pub(crate) async fn show(
 ) -> Answer {
     let head = Head::load(&principal, *id, "overview").await?;
     let scope = &principal.scope;
-    let page = Page::new(&request, &portal, &principal, head.company.name.clone(), "companies")
-        .await?
-        .under("Companies", "/companies");
-    let filter = run::Filter { company: Some(*id), ..run::Filter::default() };
+    let page = Page::new(
+        &request,
+        &portal,
+        &principal,
+        head.company.name.clone(),
+        "companies",
+    )
+    .await?
+    .under("Companies", "/companies");
+    let filter = run::Filter {
+        company: Some(*id),
+        ..run::Filter::default()
+    };
     let show = Show {
         page,
         overview: directory::overview(scope, *id).await?,

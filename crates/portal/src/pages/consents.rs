@@ -70,9 +70,13 @@ pub(crate) async fn create(
         .ok_or(PageProblem::NotFound)?;
     let pinned = match form.directory_id.trim() {
         "" => None,
-        text => Some(DirectoryId(credential::parse_guid(text).map_err(|why| {
-            PageProblem::Conflict(format!("A tenant ID {why} Leave it empty to let the administrator's account decide."))
-        })?)),
+        text => Some(DirectoryId(credential::parse_guid(text).map_err(
+            |why| {
+                PageProblem::Conflict(format!(
+                    "A tenant ID {why} Leave it empty to let the administrator's account decide."
+                ))
+            },
+        )?)),
     };
     begin(&portal, &principal, &credential, pinned).await
 }
@@ -90,7 +94,11 @@ pub(crate) struct Query {
 }
 
 fn proof_cookie_name(portal: &Portal) -> &'static str {
-    if portal.is_secure() { "__Host-consent" } else { "consent" }
+    if portal.is_secure() {
+        "__Host-consent"
+    } else {
+        "consent"
+    }
 }
 
 pub(crate) async fn callback(
@@ -153,7 +161,9 @@ async fn outcome(request: &HttpRequest, portal: &Portal, ended: Ended) -> Answer
     let signed = request.extensions().get::<Signed>().cloned();
     if let (Some(signed), Some(consent)) = (signed, &ended.request)
         && signed.scope.partner() == consent.partner_id
-        && consent_request::get(&signed.scope, consent.id).await?.is_some()
+        && consent_request::get(&signed.scope, consent.id)
+            .await?
+            .is_some()
     {
         let shown = match ended.outcome {
             // These change nothing, so the request's own outcome may be another.
@@ -192,14 +202,21 @@ pub(crate) async fn show(
     query: web::Query<ShowQuery>,
 ) -> Answer {
     let scope = &principal.scope;
-    let found = consent_request::get(scope, *id).await?.ok_or(PageProblem::NotFound)?;
+    let found = consent_request::get(scope, *id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
     let credential = credential::get(scope, found.credential_id).await?;
     let tenant = match found.tenant_id {
         Some(id) => model::tenant::get(scope, id).await?,
         None => None,
     };
     let outcome = Outcome::of_name(&query.outcome)
-        .filter(|o| matches!(o, Outcome::Replayed | Outcome::Expired | Outcome::OtherBrowser))
+        .filter(|o| {
+            matches!(
+                o,
+                Outcome::Replayed | Outcome::Expired | Outcome::OtherBrowser
+            )
+        })
         .or(found.outcome.as_deref().and_then(Outcome::of_name));
     let Some(outcome) = outcome else {
         return Err(PageProblem::Conflict(
@@ -209,7 +226,13 @@ pub(crate) async fn show(
     let page = frame(&request, &portal, &principal, outcome.title())
         .await?
         .under("Microsoft Entra ID", ENTRA);
-    html(&Show { page, outcome, request: found, credential, tenant })
+    html(&Show {
+        page,
+        outcome,
+        request: found,
+        credential,
+        tenant,
+    })
 }
 
 /// Looks again whether a consent that was still spreading works.

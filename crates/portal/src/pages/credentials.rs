@@ -107,9 +107,19 @@ pub(crate) async fn integrations(
     portal: web::Data<Portal>,
     principal: Signed,
 ) -> Answer {
-    let page = Page::new(&request, &portal, &principal, "Integrations", "integrations").await?;
+    let page = Page::new(
+        &request,
+        &portal,
+        &principal,
+        "Integrations",
+        "integrations",
+    )
+    .await?;
     let credentials = credential::list(&principal.scope).await?;
-    let credentials = credentials.iter().filter(|c| c.revoked_at.is_none()).count();
+    let credentials = credentials
+        .iter()
+        .filter(|c| c.revoked_at.is_none())
+        .count();
     html(&Integrations { page, credentials })
 }
 
@@ -121,7 +131,9 @@ pub(crate) async fn index(
     let page = frame(&request, &portal, &principal, "Microsoft Entra ID").await?;
     let mut rows = Vec::new();
     for credential in credential::list(&principal.scope).await? {
-        let tenants = tenant::list(&principal.scope, Some(credential.id)).await?.len();
+        let tenants = tenant::list(&principal.scope, Some(credential.id))
+            .await?
+            .len();
         let label = cloud_label(&portal, &credential.cloud);
         rows.push((credential, tenants, label));
     }
@@ -152,7 +164,10 @@ fn edit_page(
     Edit {
         page,
         id,
-        draft: Draft { client_secret: String::new(), ..draft },
+        draft: Draft {
+            client_secret: String::new(),
+            ..draft
+        },
         clouds: portal.consent.connection.clouds.all().to_vec(),
         errors,
         redirect_uri: portal.consent.redirect_uri.clone(),
@@ -185,7 +200,10 @@ pub(crate) async fn new(
         cloud: first.map(|c| c.name.clone()).unwrap_or_default(),
         ..Draft::default()
     };
-    with_sign_in(&portal, html(&edit_page(page, &portal, None, draft, vec![])))
+    with_sign_in(
+        &portal,
+        html(&edit_page(page, &portal, None, draft, vec![])),
+    )
 }
 
 #[derive(Debug, Deserialize)]
@@ -243,7 +261,10 @@ pub(crate) async fn create(
                 .await?
                 .under("Microsoft Entra ID", ENTRA);
             let edit = edit_page(page, &portal, None, draft, errors);
-            with_sign_in(&portal, html_status(StatusCode::UNPROCESSABLE_ENTITY, &edit))
+            with_sign_in(
+                &portal,
+                html_status(StatusCode::UNPROCESSABLE_ENTITY, &edit),
+            )
         }
         Err(other) => Err(other.into()),
     }
@@ -285,7 +306,13 @@ pub(crate) async fn edit(
         .await?
         .ok_or(PageProblem::NotFound)?;
     let page = edit_frame(&request, &portal, &principal, &credential).await?;
-    html(&edit_page(page, &portal, Some(*id), draft_of(&credential), vec![]))
+    html(&edit_page(
+        page,
+        &portal,
+        Some(*id),
+        draft_of(&credential),
+        vec![],
+    ))
 }
 
 async fn edit_frame(
@@ -294,10 +321,18 @@ async fn edit_frame(
     principal: &Signed,
     credential: &Credential,
 ) -> Result<Page, PageProblem> {
-    Ok(frame(request, portal, principal, &format!("Edit {}", credential.name))
-        .await?
-        .under("Microsoft Entra ID", ENTRA)
-        .under(&credential.name, format!("{ENTRA}/credentials/{}", credential.id)))
+    Ok(frame(
+        request,
+        portal,
+        principal,
+        &format!("Edit {}", credential.name),
+    )
+    .await?
+    .under("Microsoft Entra ID", ENTRA)
+    .under(
+        &credential.name,
+        format!("{ENTRA}/credentials/{}", credential.id),
+    ))
 }
 
 fn draft_of(credential: &Credential) -> Draft {
@@ -307,7 +342,10 @@ fn draft_of(credential: &Credential) -> Draft {
         directory_id: credential.directory_id.to_string(),
         client_id: credential.client_id.to_string(),
         client_secret: String::new(),
-        secret_expires: credential.secret_expires_at.map(Timestamp::day).unwrap_or_default(),
+        secret_expires: credential
+            .secret_expires_at
+            .map(Timestamp::day)
+            .unwrap_or_default(),
     }
 }
 

@@ -68,8 +68,8 @@ pub(crate) async fn show(
         .collect();
     scores.sort_by(|a, b| a.1.total_cmp(&b.1));
     #[allow(clippy::cast_precision_loss)] // a number of mappings
-    let average = (!scores.is_empty())
-        .then(|| scores.iter().map(|s| s.1).sum::<f64>() / scores.len() as f64);
+    let average =
+        (!scores.is_empty()).then(|| scores.iter().map(|s| s.1).sum::<f64>() / scores.len() as f64);
     let listed = run::list(scope, &run::Filter::default(), Window::page(1, 8)).await?;
     let names = company_names(&mappings);
     let dashboard = Dashboard {
@@ -78,7 +78,12 @@ pub(crate) async fn show(
         unmapped,
         failing: credentials
             .iter()
-            .filter(|c| matches!(c.shown_state(scope.now()), "failing" | "expiring" | "expired"))
+            .filter(|c| {
+                matches!(
+                    c.shown_state(scope.now()),
+                    "failing" | "expiring" | "expired"
+                )
+            })
             .cloned()
             .collect(),
         has_credential: credentials.iter().any(|c| c.revoked_at.is_none()),
@@ -120,6 +125,14 @@ pub(super) fn company_names(
 pub(super) async fn all_company_names(
     scope: &model::Scope,
 ) -> Result<std::collections::HashMap<model::CompanyId, String>, PageProblem> {
-    let all = company::list(scope, "", Window { offset: 0, limit: 100_000 }).await?;
+    let all = company::list(
+        scope,
+        "",
+        Window {
+            offset: 0,
+            limit: 100_000,
+        },
+    )
+    .await?;
     Ok(all.rows.into_iter().map(|c| (c.id, c.name)).collect())
 }

@@ -86,7 +86,11 @@ pub(crate) async fn index(
     let window = Window::page(list.page.max(1), PAGE_SIZE);
     let found = directory::groups(&principal.scope, *id, &list.q, kind, window).await?;
     let pager = Pager::new(list.page, found.rows.len(), found.total, |n| {
-        let pairs = [("q", list.q.as_str()), ("kind", &list.kind), ("page", &n.to_string())];
+        let pairs = [
+            ("q", list.q.as_str()),
+            ("kind", &list.kind),
+            ("page", &n.to_string()),
+        ];
         format!("/companies/{id}/groups{}", query(&pairs))
     });
     html(&Index {

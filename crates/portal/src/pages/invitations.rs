@@ -53,7 +53,12 @@ async fn page(
             .is_some_and(|m| m.password_hash.is_some()),
         None => false,
     };
-    let page = Page { bare: Bare::new(request, portal), invitation, exists, error };
+    let page = Page {
+        bare: Bare::new(request, portal),
+        invitation,
+        exists,
+        error,
+    };
     html_status(status, &page)
 }
 

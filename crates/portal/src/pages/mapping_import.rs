@@ -31,9 +31,17 @@ struct ChooseTenants {
 
 impl ChooseTenants {
     fn sort_link(&self, column: &str) -> String {
-        let turned = if self.list.sort == column { format!("-{column}") } else { column.to_owned() };
+        let turned = if self.list.sort == column {
+            format!("-{column}")
+        } else {
+            column.to_owned()
+        };
         let id = self.credential.id.to_string();
-        let pairs = [("credential", id.as_str()), ("q", &self.list.q), ("sort", &turned)];
+        let pairs = [
+            ("credential", id.as_str()),
+            ("q", &self.list.q),
+            ("sort", &turned),
+        ];
         format!("?{}", query(&pairs).trim_start_matches('?'))
     }
 
@@ -102,7 +110,14 @@ async fn choose_page(
     if list.sort.starts_with('-') {
         rows.reverse();
     }
-    Ok(ChooseTenants { page, credential, rows, total, list, error })
+    Ok(ChooseTenants {
+        page,
+        credential,
+        rows,
+        total,
+        list,
+        error,
+    })
 }
 
 pub(crate) async fn choose(
@@ -147,7 +162,13 @@ pub(crate) async fn review(
         .collect();
     let tenants: Vec<Tenant> = unmapped
         .into_iter()
-        .filter(|t| if all_matching { matches(t, &wanted) } else { picked.contains(&t.id) })
+        .filter(|t| {
+            if all_matching {
+                matches(t, &wanted)
+            } else {
+                picked.contains(&t.id)
+            }
+        })
         .collect();
     if tenants.is_empty() {
         let list = ListQuery {
@@ -166,12 +187,21 @@ pub(crate) async fn review(
         rows.push(ReviewRow {
             name: tenant.display_name.clone(),
             // A clash must be resolved by a person; nothing is chosen for them.
-            choice: if clashes.is_empty() { "create".into() } else { String::new() },
+            choice: if clashes.is_empty() {
+                "create".into()
+            } else {
+                String::new()
+            },
             clashes,
             tenant,
         });
     }
-    html(&Review { page, credential, rows, errors: vec![] })
+    html(&Review {
+        page,
+        credential,
+        rows,
+        errors: vec![],
+    })
 }
 
 /// Saves all of them in one transaction, or says which failed and why.
@@ -196,18 +226,27 @@ pub(crate) async fn save(
         let choice = field(&fields, &format!("choice.{id}")).to_owned();
         let clashes = company::same_name(&principal.scope, &name).await?;
         match choice.as_str() {
-            "skip" => pairs.push(Pair { tenant: tenant.id, choice: Choice::Skip }),
+            "skip" => pairs.push(Pair {
+                tenant: tenant.id,
+                choice: Choice::Skip,
+            }),
             "create" if name.is_empty() => errors.push(problem(format!(
                 "{}: enter a name for the company.",
                 tenant.display_name
             ))),
             "create" => {
                 let choice = Choice::Create(name.clone());
-                pairs.push(Pair { tenant: tenant.id, choice });
+                pairs.push(Pair {
+                    tenant: tenant.id,
+                    choice,
+                });
             }
             other => match other.strip_prefix("map.").and_then(|id| id.parse().ok()) {
                 Some(company) => {
-                    pairs.push(Pair { tenant: tenant.id, choice: Choice::MapTo(company) });
+                    pairs.push(Pair {
+                        tenant: tenant.id,
+                        choice: Choice::MapTo(company),
+                    });
                 }
                 None => errors.push(problem(format!(
                     "{}: a company of this name exists. Choose what to do.",
@@ -215,7 +254,12 @@ pub(crate) async fn save(
                 ))),
             },
         }
-        rows.push(ReviewRow { tenant, name, clashes, choice });
+        rows.push(ReviewRow {
+            tenant,
+            name,
+            clashes,
+            choice,
+        });
     }
     let made = if errors.is_empty() {
         mapping::create(&principal.scope, credential.id, &pairs).await
@@ -226,7 +270,12 @@ pub(crate) async fn save(
         Ok(made) => Ok(see_other(&saved(credential.id, made.len()))),
         Err(model::Error::Invalid(errors)) => {
             let page = wizard_frame(&request, &portal, &principal, "Review import").await?;
-            let review = Review { page, credential, rows, errors };
+            let review = Review {
+                page,
+                credential,
+                rows,
+                errors,
+            };
             html_status(StatusCode::UNPROCESSABLE_ENTITY, &review)
         }
         Err(other) => Err(other.into()),
@@ -234,5 +283,8 @@ pub(crate) async fn save(
 }
 
 fn problem(message: String) -> FieldError {
-    FieldError { field: "mappings", message }
+    FieldError {
+        field: "mappings",
+        message,
+    }
 }

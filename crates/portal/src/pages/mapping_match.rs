@@ -49,10 +49,23 @@ struct Known {
 
 async fn known(principal: &Signed, credential: CredentialId) -> Result<Known, PageProblem> {
     let scope = &principal.scope;
-    let companies = company::list(scope, "", Window { offset: 0, limit: 100_000 }).await?.rows;
+    let companies = company::list(
+        scope,
+        "",
+        Window {
+            offset: 0,
+            limit: 100_000,
+        },
+    )
+    .await?
+    .rows;
     let tenants = tenant::unmapped(scope, credential).await?;
     let suggestions = mapping::suggest(scope, &tenants).await?;
-    Ok(Known { companies, tenants, suggestions })
+    Ok(Known {
+        companies,
+        tenants,
+        suggestions,
+    })
 }
 
 /// A label that stands for one row, also where names are equal.
@@ -102,7 +115,11 @@ fn page_of(
         page,
         credential,
         companies: known.companies,
-        tenants: known.tenants.into_iter().filter(|t| !taken.contains(&t.id)).collect(),
+        tenants: known
+            .tenants
+            .into_iter()
+            .filter(|t| !taken.contains(&t.id))
+            .collect(),
         pairs,
         suggestions,
         company_text: texts.0,
@@ -171,7 +188,9 @@ pub(crate) async fn save(
             chosen.remove(index);
         }
     } else if let Some(pair) = action.strip_prefix("accept.") {
-        let pair = pair.split_once(' ').and_then(|(c, t)| Some((c.parse().ok()?, t.parse().ok()?)));
+        let pair = pair
+            .split_once(' ')
+            .and_then(|(c, t)| Some((c.parse().ok()?, t.parse().ok()?)));
         chosen.extend(pair);
     }
     let finish = action == "finish" && errors.is_empty();
@@ -181,7 +200,10 @@ pub(crate) async fn save(
     if finish && errors.is_empty() {
         let pairs: Vec<Pair> = chosen
             .iter()
-            .map(|(c, t)| Pair { tenant: *t, choice: Choice::MapTo(*c) })
+            .map(|(c, t)| Pair {
+                tenant: *t,
+                choice: Choice::MapTo(*c),
+            })
             .collect();
         match mapping::create(&principal.scope, credential.id, &pairs).await {
             Ok(made) => return Ok(see_other(&saved(credential.id, made.len()))),
@@ -192,8 +214,15 @@ pub(crate) async fn save(
         }
     }
     let page = wizard_frame(&request, &portal, &principal, "Map existing companies").await?;
-    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    html_status(status, &page_of(page, credential, known, &chosen, texts, errors))
+    let status = if errors.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    html_status(
+        status,
+        &page_of(page, credential, known, &chosen, texts, errors),
+    )
 }
 
 /// The pair that the two texts name, or what is wrong with each.
@@ -207,7 +236,11 @@ fn find(
     let companies: Vec<&Company> = known
         .companies
         .iter()
-        .filter(|c| same(&company_label(c), company) || same(&c.name, company) || c.id.to_string() == *company)
+        .filter(|c| {
+            same(&company_label(c), company)
+                || same(&c.name, company)
+                || c.id.to_string() == *company
+        })
         .collect();
     let tenants: Vec<&Tenant> = known
         .tenants
@@ -222,8 +255,12 @@ fn find(
     match companies.as_slice() {
         [_] => {}
         [] if company.is_empty() => errors.push("Choose a company.".into()),
-        [] => errors.push(format!("There is no company \"{company}\". Choose one of the list.")),
-        _ => errors.push(format!("Several companies are named \"{company}\". Give them external ids to tell them apart.")),
+        [] => errors.push(format!(
+            "There is no company \"{company}\". Choose one of the list."
+        )),
+        _ => errors.push(format!(
+            "Several companies are named \"{company}\". Give them external ids to tell them apart."
+        )),
     }
     match tenants.as_slice() {
         [t] if chosen.iter().any(|(_, other)| *other == t.id) => {
@@ -231,8 +268,12 @@ fn find(
         }
         [_] => {}
         [] if tenant.is_empty() => errors.push("Choose an Azure AD company.".into()),
-        [] => errors.push(format!("There is no unmapped Azure AD company \"{tenant}\". Choose one of the list.")),
-        _ => errors.push(format!("Several Azure AD companies fit \"{tenant}\". Enter the tenant ID.")),
+        [] => errors.push(format!(
+            "There is no unmapped Azure AD company \"{tenant}\". Choose one of the list."
+        )),
+        _ => errors.push(format!(
+            "Several Azure AD companies fit \"{tenant}\". Enter the tenant ID."
+        )),
     }
     match (companies.as_slice(), tenants.as_slice()) {
         ([company], [tenant]) if errors.is_empty() => Ok((company.id, tenant.id)),

@@ -47,17 +47,24 @@ pub(super) fn mapping_badge(row: &MappingRow, now: &Timestamp) -> Html {
     if row.tenant.state == model::TenantState::Disconnected {
         return badge("badge-bad", "alert-circle", "Disconnected");
     }
-    match (row.last_run.as_ref().map(|r| r.state), row.mapping.last_sync_at) {
+    match (
+        row.last_run.as_ref().map(|r| r.state),
+        row.mapping.last_sync_at,
+    ) {
         (Some(Running), _) => badge("badge-info", "loader-2", "Syncing"),
         (Some(Queued), _) => badge("", "clock", "Queued"),
         (Some(Retrying), _) => badge("badge-warn", "rotate-clockwise", "Retrying"),
         (Some(Failed), _) => badge("badge-bad", "circle-x", "Failed"),
-        (Some(Partial), Some(at)) => {
-            badge("badge-warn", "alert-triangle", &format!("Partly synced {}", ago(at, *now)))
-        }
-        (Some(Completed | Cancelled), Some(at)) => {
-            badge("badge-ok", "circle-check", &format!("Synced {}", ago(at, *now)))
-        }
+        (Some(Partial), Some(at)) => badge(
+            "badge-warn",
+            "alert-triangle",
+            &format!("Partly synced {}", ago(at, *now)),
+        ),
+        (Some(Completed | Cancelled), Some(at)) => badge(
+            "badge-ok",
+            "circle-check",
+            &format!("Synced {}", ago(at, *now)),
+        ),
         _ => badge("", "circle-dashed", "Never synced"),
     }
 }
@@ -142,11 +149,14 @@ pub(crate) async fn new(
         return Ok(see_other(MAPPINGS));
     };
     let page = wizard_frame(&request, &portal, &principal, "Add mapping").await?;
-    let companies =
-        model::company::list(&principal.scope, "", model::Window::page(1, 1)).await?.total;
+    let companies = model::company::list(&principal.scope, "", model::Window::page(1, 1))
+        .await?
+        .total;
     html(&New {
         page,
-        unmapped: tenant::unmapped(&principal.scope, credential.id).await?.len(),
+        unmapped: tenant::unmapped(&principal.scope, credential.id)
+            .await?
+            .len(),
         companies,
         credential,
     })
@@ -168,18 +178,26 @@ pub(super) async fn wizard_frame(
 
 /// Back to the list, which says how many were saved and that their syncs began.
 pub(super) fn saved(credential: CredentialId, count: usize) -> String {
-    let pairs = [("credential", credential.to_string()), ("saved", count.to_string())];
+    let pairs = [
+        ("credential", credential.to_string()),
+        ("saved", count.to_string()),
+    ];
     let pairs: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (*n, v.as_str())).collect();
     format!("{MAPPINGS}{}", query(&pairs))
 }
 
 pub(crate) async fn delete(principal: Signed, id: web::Path<MappingId>) -> Answer {
-    let row = mapping::get(&principal.scope, *id).await?.ok_or(PageProblem::NotFound)?;
+    let row = mapping::get(&principal.scope, *id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
     if !mapping::delete(&principal.scope, *id).await? {
         return Err(PageProblem::NotFound);
     }
     let credential = row.mapping.credential_id.to_string();
-    Ok(see_other(&format!("{MAPPINGS}{}", query(&[("credential", &credential)]))))
+    Ok(see_other(&format!(
+        "{MAPPINGS}{}",
+        query(&[("credential", &credential)])
+    )))
 }
 
 /// Sync now, of one mapping.

@@ -25,7 +25,10 @@ pub(crate) async fn stream(principal: Signed, id: web::Path<RunId>) -> Answer {
         async move {
             match step {
                 Step::Open => {
-                    let next = Step::Look { last: String::new(), quiet: 0 };
+                    let next = Step::Look {
+                        last: String::new(),
+                        quiet: 0,
+                    };
                     Some((Ok(Bytes::from_static(b": open\n\n")), next))
                 }
                 Step::End => None,
@@ -65,7 +68,11 @@ async fn look(
         }
         last.clone_from(&version);
         let html = LivePart { live }.render().unwrap_or_default();
-        let html = format!("<hx-partial hx-target=\"#live\" hx-swap=\"innerMorph\">{html}</hx-partial>");
-        return (Ok(sse::message(&version, "", &html)), Step::Look { last, quiet: 0 });
+        let html =
+            format!("<hx-partial hx-target=\"#live\" hx-swap=\"innerMorph\">{html}</hx-partial>");
+        return (
+            Ok(sse::message(&version, "", &html)),
+            Step::Look { last, quiet: 0 },
+        );
     }
 }

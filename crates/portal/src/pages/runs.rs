@@ -57,7 +57,10 @@ impl Live {
 
     /// Collectors that ended, of all.
     fn ended(&self) -> usize {
-        self.collectors.iter().filter(|c| c.finished_at.is_some()).count()
+        self.collectors
+            .iter()
+            .filter(|c| c.finished_at.is_some())
+            .count()
     }
 
     /// Whole percent of collectors that ended; a running one counts by what it read of what is
@@ -202,9 +205,15 @@ pub(crate) async fn index(
     list: web::Query<ListQuery>,
 ) -> Answer {
     let scope = &principal.scope;
-    let mut page = Page::new(&request, &portal, &principal, "Azure Active Directory jobs", "jobs")
-        .await?
-        .under("Jobs", "/jobs");
+    let mut page = Page::new(
+        &request,
+        &portal,
+        &principal,
+        "Azure Active Directory jobs",
+        "jobs",
+    )
+    .await?
+    .under("Jobs", "/jobs");
     let list = list.into_inner();
     let filter = Filter {
         company: list.company.parse().ok(),
@@ -217,7 +226,9 @@ pub(crate) async fn index(
     let mut rows = Vec::new();
     for run in found.rows {
         let collectors = run::collectors(scope, &run).await?;
-        let running = collectors.iter().find(|c| c.state == model::CollectorState::Running);
+        let running = collectors
+            .iter()
+            .find(|c| c.state == model::CollectorState::Running);
         rows.push(Row {
             company: names.get(&run.company_id).cloned().unwrap_or_default(),
             read: collectors.iter().map(|c| c.objects_read).sum(),
@@ -227,10 +238,20 @@ pub(crate) async fn index(
     }
     let counts = run::counts(scope).await?;
     let of = |state: &RunState| counts.get(state).copied().unwrap_or_default();
-    let labels = ["Queued", "Running", "Retrying", "Completed", "Partial", "Failed", "Cancelled"];
+    let labels = [
+        "Queued",
+        "Running",
+        "Retrying",
+        "Completed",
+        "Partial",
+        "Failed",
+        "Cancelled",
+    ];
     let is_live = RunState::ALL.iter().any(|s| s.is_open() && of(s) > 0);
     page.refresh = is_live;
-    let pager = Pager::new(list.page, rows.len(), found.total, |n| list.link("page", &n.to_string()));
+    let pager = Pager::new(list.page, rows.len(), found.total, |n| {
+        list.link("page", &n.to_string())
+    });
     let mut companies: Vec<(CompanyId, String)> = names.into_iter().collect();
     companies.sort_by_key(|c| c.1.to_lowercase());
     html(&Index {
@@ -266,10 +287,18 @@ pub(crate) async fn show(
         .await?
         .under("Jobs", "/jobs");
     page.refresh = live.run.state.is_open();
-    let filter = Filter { mapping: Some(live.run.mapping_id), ..Filter::default() };
+    let filter = Filter {
+        mapping: Some(live.run.mapping_id),
+        ..Filter::default()
+    };
     let siblings = run::list(scope, &filter, Window::page(1, 9)).await?.rows;
     let siblings = siblings.into_iter().filter(|r| r.id != *id).collect();
-    html(&Show { page, live, company, siblings })
+    html(&Show {
+        page,
+        live,
+        company,
+        siblings,
+    })
 }
 
 /// Sync now, of a whole company.
@@ -292,7 +321,9 @@ pub(crate) async fn create(principal: Signed, id: web::Path<CompanyId>) -> Answe
 }
 
 pub(crate) async fn cancel(principal: Signed, id: web::Path<RunId>) -> Answer {
-    run::cancel(&principal.scope, *id).await?.ok_or(PageProblem::NotFound)?;
+    run::cancel(&principal.scope, *id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
     Ok(see_other(&format!("/jobs/{id}")))
 }
 

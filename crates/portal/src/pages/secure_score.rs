@@ -45,7 +45,11 @@ struct Category {
 
 impl Category {
     fn share(&self) -> f64 {
-        if self.possible > 0.0 { 100.0 * self.points / self.possible } else { 0.0 }
+        if self.possible > 0.0 {
+            100.0 * self.points / self.possible
+        } else {
+            0.0
+        }
     }
 }
 
@@ -92,9 +96,21 @@ pub(crate) struct ListQuery {
 
 impl Show {
     fn link(&self, status: &str) -> String {
-        let mapping = self.shown.mapping.map(|m| m.to_string()).unwrap_or_default();
-        let pairs = [("q", self.shown.q.as_str()), ("status", status), ("mapping", &mapping)];
-        format!("/companies/{}/secure-score{}", self.head.company.id, query(&pairs))
+        let mapping = self
+            .shown
+            .mapping
+            .map(|m| m.to_string())
+            .unwrap_or_default();
+        let pairs = [
+            ("q", self.shown.q.as_str()),
+            ("status", status),
+            ("mapping", &mapping),
+        ];
+        format!(
+            "/companies/{}/secure-score{}",
+            self.head.company.id,
+            query(&pairs)
+        )
     }
 }
 
@@ -115,7 +131,9 @@ impl Line {
             .map(|(i, d)| format!("{:.1} {:.1}", x(i), y(d.1)))
             .collect();
         let path = format!("M{}", points.join("L"));
-        let end = days.last().map_or((right, bottom), |d| (x(days.len() - 1), y(d.1)));
+        let end = days
+            .last()
+            .map_or((right, bottom), |d| (x(days.len() - 1), y(d.1)));
         #[allow(clippy::cast_possible_truncation)] // percents
         let grid = (0..=((max - min) / 10.0) as i64)
             .map(|step| (y(min + step as f64 * 10.0), min as i64 + step * 10))
@@ -164,7 +182,14 @@ fn gauge(percent: f64, points: f64, possible: f64) -> Html {
 }
 
 fn categories(controls: &[Control]) -> Vec<Category> {
-    let order = ["Identity", "Apps", "Device", "Data", "Infrastructure", "Other"];
+    let order = [
+        "Identity",
+        "Apps",
+        "Device",
+        "Data",
+        "Infrastructure",
+        "Other",
+    ];
     let classes = ["f1", "f2", "f3", "f4", "f5", "f5"];
     order
         .iter()
@@ -215,7 +240,10 @@ pub(crate) async fn show(
         None => (vec![], vec![]),
     };
     let newest = days.last().cloned();
-    let percent = newest.as_ref().and_then(secure_score::percent).unwrap_or_default();
+    let percent = newest
+        .as_ref()
+        .and_then(secure_score::percent)
+        .unwrap_or_default();
     let recent: Vec<(String, f64)> = days
         .iter()
         .rev()
@@ -232,9 +260,7 @@ pub(crate) async fn show(
         }),
         _ => None,
     };
-    let is_done = |c: &Control| {
-        matches!(c.status(), ControlStatus::Done | ControlStatus::Accepted)
-    };
+    let is_done = |c: &Control| matches!(c.status(), ControlStatus::Done | ControlStatus::Accepted);
     let done = all.iter().filter(|c| is_done(c)).count();
     let counts = [all.len() - done, done, all.len()];
     let wanted = shown.q.to_lowercase();
@@ -253,12 +279,15 @@ pub(crate) async fn show(
                 || c.category().to_lowercase().contains(&wanted)
         })
         .collect();
-    let gauge = newest
-        .as_ref()
-        .map_or(Html(String::new()), |n| gauge(percent, n.current_score, n.max_score));
+    let gauge = newest.as_ref().map_or(Html(String::new()), |n| {
+        gauge(percent, n.current_score, n.max_score)
+    });
     html(&Show {
         page,
-        averages: newest.as_ref().map(secure_score::averages).unwrap_or_default(),
+        averages: newest
+            .as_ref()
+            .map(secure_score::averages)
+            .unwrap_or_default(),
         head,
         mapping,
         newest,
@@ -275,7 +304,12 @@ pub(crate) async fn show(
 /// Microsoft's HTML, made safe: text, lists and links of https alone.
 fn safe(text: &str) -> Html {
     let cleaned = Builder::new()
-        .tags(["p", "ol", "ul", "li", "b", "strong", "i", "em", "br", "a", "code"].into())
+        .tags(
+            [
+                "p", "ol", "ul", "li", "b", "strong", "i", "em", "br", "a", "code",
+            ]
+            .into(),
+        )
         .url_schemes(["https"].into())
         .link_rel(Some("noopener noreferrer"))
         .clean(text)
@@ -303,11 +337,17 @@ pub(crate) async fn control(
         .into_iter()
         .find(|c| c.id == name)
         .ok_or(PageProblem::NotFound)?;
-    let page = Page::new(&request, &portal, &principal, control.title().to_owned(), "companies")
-        .await?
-        .under("Companies", "/companies")
-        .under(&head.company.name, format!("/companies/{id}"))
-        .under("Secure Score", format!("/companies/{id}/secure-score"));
+    let page = Page::new(
+        &request,
+        &portal,
+        &principal,
+        control.title().to_owned(),
+        "companies",
+    )
+    .await?
+    .under("Companies", "/companies")
+    .under(&head.company.name, format!("/companies/{id}"))
+    .under("Secure Score", format!("/companies/{id}/secure-score"));
     let profile = control.profile.as_ref();
     let text = |t: Option<&String>| t.filter(|t| !t.is_empty()).map(|t| safe(t));
     html(&Detail {
@@ -333,7 +373,10 @@ mod tests {
     #[test]
     fn remediation_loses_what_could_run() {
         let html = safe("<ol><li onclick=x>Go <a href=\"https://a.example\">there</a><a href=\"javascript:x\">no</a></li></ol><script>x</script><img src=x>").0;
-        assert!(html.contains("<li>") && html.contains("https://a.example"), "{html}");
+        assert!(
+            html.contains("<li>") && html.contains("https://a.example"),
+            "{html}"
+        );
         for bad in ["onclick", "javascript", "<script", "<img"] {
             assert!(!html.contains(bad), "{html}");
         }

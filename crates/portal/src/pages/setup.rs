@@ -55,7 +55,11 @@ pub(crate) async fn new(
             message: "This is not the token on the console. It changes with every start.".into(),
         });
     }
-    let setup = Setup { bare: Bare::new(&request, &portal), form, errors };
+    let setup = Setup {
+        bare: Bare::new(&request, &portal),
+        form,
+        errors,
+    };
     html_status(StatusCode::OK, &setup)
 }
 
@@ -68,22 +72,44 @@ pub(crate) async fn create(
     let again = |errors: Vec<FieldError>| {
         let mut form = form.clone();
         form.password.clear();
-        let setup = Setup { bare: Bare::new(&request, &portal), form, errors };
+        let setup = Setup {
+            bare: Bare::new(&request, &portal),
+            form,
+            errors,
+        };
         html_status(StatusCode::UNPROCESSABLE_ENTITY, &setup)
     };
     let one = |field, message: String| vec![FieldError { field, message }];
     if !partner::setup_token_is_valid(&portal.db, &form.token).await? {
-        return again(one("token", "Paste the token that the server printed on its console.".into()));
+        return again(one(
+            "token",
+            "Paste the token that the server printed on its console.".into(),
+        ));
     }
     let hash = match password::hash(&form.password).await {
         Ok(hash) => hash,
         Err(message) => return again(one("password", message)),
     };
     let keyring = &portal.consent.connection.keyring;
-    let made = partner::set_up(&portal.db, keyring, &form.token, &form.partner, &form.email, &hash).await;
+    let made = partner::set_up(
+        &portal.db,
+        keyring,
+        &form.token,
+        &form.partner,
+        &form.email,
+        &hash,
+    )
+    .await;
     match made {
         Ok((partner, member)) => {
-            let token = session::begin(&portal.db, member, partner, &user_agent(&request), &guard::address(&request)).await?;
+            let token = session::begin(
+                &portal.db,
+                member,
+                partner,
+                &user_agent(&request),
+                &guard::address(&request),
+            )
+            .await?;
             Ok(signed_in(&portal, token, "/"))
         }
         Err(model::Error::Invalid(errors)) => again(errors),

@@ -66,7 +66,10 @@ pub(crate) async fn create(
         html_status(status, &page)
     };
     let subjects = [
-        format!("account {}", keys::fingerprint(&form.email.trim().to_lowercase())),
+        format!(
+            "account {}",
+            keys::fingerprint(&form.email.trim().to_lowercase())
+        ),
         format!("address {address}"),
     ];
     if let Some(seconds) = session::sign_in_pause(&portal.db, &subjects).await? {
@@ -80,7 +83,10 @@ pub(crate) async fn create(
     let stored = member.as_ref().and_then(|m| m.password_hash.clone());
     let matches = password::verify(&form.password, stored).await;
     let membership = match (&member, matches) {
-        (Some(member), true) => member::memberships(&portal.db, member.id).await?.into_iter().next(),
+        (Some(member), true) => member::memberships(&portal.db, member.id)
+            .await?
+            .into_iter()
+            .next(),
         _ => None,
     };
     let (Some(member), Some(membership)) = (member, membership) else {
@@ -91,7 +97,14 @@ pub(crate) async fn create(
         );
     };
     let agent = user_agent(&request);
-    let token = session::begin(&portal.db, member.id, membership.partner_id, &agent, &address).await?;
+    let token = session::begin(
+        &portal.db,
+        member.id,
+        membership.partner_id,
+        &agent,
+        &address,
+    )
+    .await?;
     Ok(signed_in(&portal, token, safe_next(&form.next)))
 }
 

@@ -181,7 +181,13 @@ pub(crate) async fn index(
     let pager = Pager::new(list.page, found.rows.len(), found.total, |n| {
         list.link(&id, "page", &n.to_string())
     });
-    html(&Index { page, head, rows: found.rows, list, pager })
+    html(&Index {
+        page,
+        head,
+        rows: found.rows,
+        list,
+        pager,
+    })
 }
 
 pub(crate) async fn show(
@@ -203,5 +209,10 @@ pub(crate) async fn show(
         .under("Users", format!("/companies/{id}/users"));
     let groups =
         directory::groups_of(&principal.scope, user.user.mapping_id, &user.user.id).await?;
-    html(&Show { page, head, user, groups })
+    html(&Show {
+        page,
+        head,
+        user,
+        groups,
+    })
 }

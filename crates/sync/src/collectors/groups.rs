@@ -14,7 +14,9 @@ impl Collector for Groups {
     type Row = GroupRow;
 
     fn request() -> Request {
-        Request::get("/groups").select(types::Group::SELECT).top(999)
+        Request::get("/groups")
+            .select(types::Group::SELECT)
+            .top(999)
     }
 
     fn normalise(wire: types::Group) -> GroupRow {
@@ -37,7 +39,12 @@ impl Collector for Groups {
 
 /// Microsoft has no type property: it follows from three others (source: Graph, group resource).
 fn kind(group: &types::Group) -> &'static str {
-    let has = |name: &str| group.group_types.iter().any(|t| t.eq_ignore_ascii_case(name));
+    let has = |name: &str| {
+        group
+            .group_types
+            .iter()
+            .any(|t| t.eq_ignore_ascii_case(name))
+    };
     match (has("Unified"), group.security_enabled, group.mail_enabled) {
         (true, _, _) => "microsoft365",
         (_, Some(true), Some(true)) => "mail_enabled_security",
@@ -54,10 +61,24 @@ mod tests {
     #[test]
     fn the_kind_follows_from_three_properties() {
         let of = |json: &str| kind(&serde_json::from_str::<types::Group>(json).unwrap());
-        assert_eq!(of(r#"{"id":"a","groupTypes":["Unified"],"mailEnabled":true}"#), "microsoft365");
-        assert_eq!(of(r#"{"id":"a","groupTypes":["DynamicMembership"],"securityEnabled":true,"mailEnabled":false}"#), "security");
-        assert_eq!(of(r#"{"id":"a","securityEnabled":true,"mailEnabled":true}"#), "mail_enabled_security");
-        assert_eq!(of(r#"{"id":"a","securityEnabled":false,"mailEnabled":true}"#), "distribution");
+        assert_eq!(
+            of(r#"{"id":"a","groupTypes":["Unified"],"mailEnabled":true}"#),
+            "microsoft365"
+        );
+        assert_eq!(
+            of(
+                r#"{"id":"a","groupTypes":["DynamicMembership"],"securityEnabled":true,"mailEnabled":false}"#
+            ),
+            "security"
+        );
+        assert_eq!(
+            of(r#"{"id":"a","securityEnabled":true,"mailEnabled":true}"#),
+            "mail_enabled_security"
+        );
+        assert_eq!(
+            of(r#"{"id":"a","securityEnabled":false,"mailEnabled":true}"#),
+            "distribution"
+        );
         assert_eq!(of(r#"{"id":"a","groupTypes":null}"#), "unknown");
     }
 }

@@ -25,10 +25,7 @@ pub fn names(kind: RunKind) -> &'static [&'static str] {
             group_members::NAME,
             mfa_registrations::MfaRegistrations::NAME,
         ],
-        RunKind::SecureScore => &[
-            secure_scores::NAME,
-            control_profiles::ControlProfiles::NAME,
-        ],
+        RunKind::SecureScore => &[secure_scores::NAME, control_profiles::ControlProfiles::NAME],
     }
 }
 

@@ -25,7 +25,9 @@ pub(crate) async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
     let stored = inventory::present::<ScoreRow>(pass.lease).await?;
     let wanted = if stored == 0 { HISTORY } else { RECENT };
     // The answer carries a nextLink whatever $top says, so the end is ours to set.
-    let request = Request::get("/security/secureScores").top(wanted).at_most(wanted);
+    let request = Request::get("/security/secureScores")
+        .top(wanted)
+        .at_most(wanted);
     let mut pages = pass.client.pages::<types::SecureScore>(&request)?;
     let mut newest: Option<types::SecureScore> = None;
     while let Some(page) = pages.next(&pass.meter).await? {
@@ -44,15 +46,20 @@ pub(crate) async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
     if let Some(score) = newest
         && let Some(day) = day(&score)
     {
-        let rows: Vec<ControlScoreRow> =
-            score.control_scores.into_iter().map(normalise_control).collect();
+        let rows: Vec<ControlScoreRow> = score
+            .control_scores
+            .into_iter()
+            .map(normalise_control)
+            .collect();
         inventory::upsert_page(pass.lease, NAME, Some(&day), &rows, Counts::default()).await?;
     }
     Ok(())
 }
 
 fn day(score: &types::SecureScore) -> Option<String> {
-    let created = score.created_date_time.map(|at| at.format("%Y-%m-%d").to_string());
+    let created = score
+        .created_date_time
+        .map(|at| at.format("%Y-%m-%d").to_string());
     // The id ends in the day, should the time be unreadable.
     created.or_else(|| score.id.rsplit('_').next().map(str::to_owned))
 }

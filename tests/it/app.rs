@@ -1,0 +1,446 @@
+//! The product under test: server, worker and simulated cloud in one process, and the personas that
+//! use it.
+
+use std::{
+    net::TcpListener,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use consent::{Connection, Consent};
+use graph::{Clouds, Limiter, Limits, TokenSource, cloud::CustomCloud};
+use keys::{FileProvider, Keyring};
+use model::{Clock, CredentialId, Db, PartnerId, Role, Scope, api_token, member, partner};
+use portal::{Portal, Server};
+use reqwest::{Client, Response, StatusCode, redirect::Policy};
+use serde_json::{Value, json};
+use sim::{Sim, World};
+use sync::{Runner, Settings, Worker};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+pub const OWNER: &str = "owner@halden.example";
+pub const PASSWORD: &str = "a long enough sentence";
+
+#[derive(Clone)]
+pub enum Database {
+    Sqlite,
+    Postgres(String),
+}
+
+/// The PostgreSQL server for tests, without a database: `postgres://user@host:port`.
+#[allow(clippy::disallowed_methods)] // the test run's own setting
+pub fn postgres_server() -> Option<String> {
+    let server = std::env::var("TENANTRY_TEST_POSTGRES").ok();
+    if server.is_none() {
+        println!("not run on PostgreSQL: TENANTRY_TEST_POSTGRES is not set");
+    }
+    server
+}
+
+/// Runs a test in the kind of runtime that the server needs.
+pub fn run<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    actix_web::rt::System::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap()
+    })
+    .block_on(test());
+}
+
+pub struct TestApp {
+    pub db: Db,
+    pub clock: Clock,
+    pub sim: Sim,
+    pub connection: Connection,
+    pub partner: PartnerId,
+    pub url: String,
+    pub token: String,
+    pub http: Client,
+    pub directory: tempfile::TempDir,
+    worker: Option<watch::Sender<bool>>,
+    server: actix_web::dev::ServerHandle,
+}
+
+async fn fresh_database(server: &str) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::SeqCst);
+    let name = format!("t_{}_{number}", std::process::id());
+    let status = tokio::process::Command::new("psql")
+        .args(["-q", "-d", &format!("{server}/postgres"), "-c"])
+        .arg(format!("CREATE DATABASE {name}"))
+        .status()
+        .await
+        .unwrap();
+    assert!(status.success(), "the test database could not be made");
+    format!("{server}/{name}")
+}
+
+impl TestApp {
+    pub async fn start(database: Database) -> Self {
+        Self::start_with(database, World::demo(secret()), true).await
+    }
+
+    pub async fn start_with(database: Database, world: World, with_worker: bool) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = match database {
+            Database::Sqlite => format!("sqlite:{}", directory.path().join("t.db").display()),
+            Database::Postgres(server) => fresh_database(&server).await,
+        };
+        let sim = Sim::start(world, ([127, 0, 0, 1], 0).into(), None).await.unwrap();
+        let keyring = Keyring::new(FileProvider::open_or_create(&directory.path().join("key")).unwrap());
+        let clock = Clock::system();
+        let db = Db::connect(&url, clock.clone()).await.unwrap();
+        db.migrate().await.unwrap();
+        sync::prepare_queue(&db).await.unwrap();
+        let clouds = Clouds::new(Some(&CustomCloud {
+            login: sim.url().parse().unwrap(),
+            graph: sim.url().parse().unwrap(),
+            label: Some("Simulated".into()),
+            limits: Some(Limits::None),
+        }))
+        .unwrap();
+        let connection = Connection {
+            clouds,
+            tokens: TokenSource::new(graph::http::client().unwrap()),
+            limiter: Limiter::default(),
+            keyring,
+        };
+        let partner = partner::create(&db, &connection.keyring, "Halden MSP").await.unwrap();
+        let token = owner(&db, partner, OWNER).await;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let public_url: url::Url =
+            format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let portal = Portal {
+            db: db.clone(),
+            consent: Consent {
+                connection: connection.clone(),
+                redirect_uri: public_url.join("consent/callback").unwrap().to_string(),
+            },
+            public_url: public_url.clone(),
+            demo: false,
+        };
+        let server = Server::build(portal, listener, 1).unwrap();
+        let handle = server.handle();
+        actix_web::rt::spawn(server.run());
+        let mut app = Self {
+            db,
+            clock,
+            sim,
+            connection,
+            partner,
+            url: public_url.as_str().trim_end_matches('/').to_owned(),
+            token,
+            http: script(),
+            directory,
+            worker: None,
+            server: handle,
+        };
+        if with_worker {
+            app.start_worker();
+        }
+        app
+    }
+
+    pub fn start_worker(&mut self) {
+        let (stop, stopped) = watch::channel(false);
+        let worker = Worker {
+            runner: Runner {
+                db: self.db.clone(),
+                connection: self.connection.clone(),
+                settings: Settings {
+                    concurrency: 2,
+                    lease: Duration::from_secs(3),
+                    tick: Duration::from_millis(50),
+                },
+            },
+        };
+        tokio::spawn(worker.run(stopped));
+        self.worker = Some(stop);
+    }
+
+    pub fn scope(&self) -> Scope {
+        Scope::operator(&self.db, self.partner)
+    }
+
+    pub fn advance_minutes(&self, minutes: i64) {
+        self.clock.advance_ms(minutes * 60_000);
+    }
+
+    // ---- the API ----
+
+    pub async fn api(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        self.api_as(&self.token, method, path, body).await
+    }
+
+    pub async fn api_as(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
+        let mut request = self
+            .http
+            .request(method.parse().unwrap(), format!("{}/api/v1{path}", self.url))
+            .bearer_auth(token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.api("GET", path, None).await;
+        assert_eq!(status, 200, "GET {path}: {body}");
+        body
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Value {
+        let (status, answer) = self.api("POST", path, Some(body)).await;
+        assert!(status.is_success(), "POST {path}: {status} {answer}");
+        answer
+    }
+
+    pub fn application(&self) -> &sim::Application {
+        &self.sim.world().applications[0]
+    }
+
+    pub async fn credential(&self) -> String {
+        let application = self.application();
+        let made = self
+            .post("/credentials", json!({
+                "name": "Main", "cloud": "custom", "directory_id": application.home,
+                "client_id": application.client_id, "client_secret": application.secret,
+            }))
+            .await;
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The directory whose name contains `part`.
+    pub fn directory(&self, part: &str) -> &sim::Directory {
+        self.sim
+            .world()
+            .directories
+            .iter()
+            .find(|d| d.name.contains(part))
+            .unwrap()
+    }
+
+    /// Consents as a script does: follows the URL of a pinned request. Answers our tenant's id.
+    pub async fn consent(&self, credential: &str, directory: Uuid) -> String {
+        let begun = self
+            .post("/consent-requests", json!({ "credential_id": credential, "directory_id": directory }))
+            .await;
+        let followed = reqwest::Client::builder()
+            .redirect(Policy::limited(5))
+            .build()
+            .unwrap()
+            .get(begun["url"].as_str().unwrap())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(followed.status(), 200, "{}", followed.text().await.unwrap());
+        let done = self
+            .get(&format!("/consent-requests/{}", begun["id"].as_str().unwrap()))
+            .await;
+        assert_eq!(done["outcome"], "granted", "{done}");
+        done["tenant_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Credential, consent and mapping of one directory; answers (company id, mapping id).
+    pub async fn connected(&self, name: &str) -> (String, String) {
+        let credential = match self.get("/credentials").await["value"].as_array().unwrap().first() {
+            Some(c) => c["id"].as_str().unwrap().to_owned(),
+            None => self.credential().await,
+        };
+        let tenant = self.consent(&credential, self.directory(name).id).await;
+        let mapping = self.post("/mappings", json!({ "tenant_id": tenant })).await;
+        (text(&mapping, "company_id"), text(&mapping, "id"))
+    }
+
+    /// Waits until a run is settled, then answers it.
+    pub async fn settled(&self, run: &str) -> Value {
+        self.wait_for(run, |state| {
+            !matches!(state, "queued" | "running" | "retrying")
+        })
+        .await
+    }
+
+    pub async fn wait_for(&self, run: &str, is_reached: impl Fn(&str) -> bool) -> Value {
+        for _ in 0..1200 {
+            let found = self.get(&format!("/runs/{run}")).await;
+            if is_reached(found["state"].as_str().unwrap()) {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("run {run} did not get there: {}", self.get(&format!("/runs/{run}")).await);
+    }
+
+    /// The newest run of a mapping and kind.
+    pub async fn newest_run(&self, mapping: &str, kind: &str) -> String {
+        let runs = self.get(&format!("/runs?mapping_id={mapping}&kind={kind}")).await;
+        text(&runs["value"][0], "id")
+    }
+
+    /// Sync now of one kind, to its end.
+    pub async fn sync(&self, mapping: &str, kind: &str) -> Value {
+        let started = self
+            .post("/runs", json!({ "mapping_id": mapping, "kind": kind }))
+            .await;
+        self.settled(&text(&started["value"][0], "id")).await
+    }
+
+    /// Waits until nothing is open.
+    pub async fn drain(&self) {
+        for _ in 0..1200 {
+            let mut open = 0;
+            for state in ["queued", "running"] {
+                let runs = self.get(&format!("/runs?state={state}&total=true")).await;
+                open += runs["total"].as_u64().unwrap();
+            }
+            if open == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("runs did not end");
+    }
+
+    /// All rows of a list, page by page.
+    pub async fn all(&self, path: &str) -> Vec<Value> {
+        let mut rows = Vec::new();
+        let mut after = String::new();
+        loop {
+            let mark = if path.contains('?') { '&' } else { '?' };
+            let page = self.get(&format!("{path}{mark}limit=500{after}")).await;
+            rows.extend(page["value"].as_array().unwrap().clone());
+            match page["next"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => return rows,
+            }
+        }
+    }
+
+    // ---- browsers ----
+
+    pub async fn browser(&self) -> Browser {
+        let browser = self.stranger();
+        let response = browser
+            .post("/sign-in", &[("email", OWNER), ("password", PASSWORD), ("next", "")])
+            .await;
+        assert_eq!(response.status(), 303);
+        browser
+    }
+
+    pub fn stranger(&self) -> Browser {
+        Browser {
+            http: Client::builder()
+                .cookie_store(true)
+                .redirect(Policy::none())
+                .build()
+                .unwrap(),
+            url: self.url.clone(),
+        }
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if let Some(worker) = &self.worker {
+            let _ = worker.send(true);
+        }
+        drop(self.server.stop(false));
+    }
+}
+
+pub fn secret() -> String {
+    keys::random_token().unwrap()
+}
+
+fn script() -> Client {
+    Client::builder().redirect(Policy::none()).build().unwrap()
+}
+
+pub fn text(value: &Value, field: &str) -> String {
+    value[field]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {field} in {value}"))
+        .to_owned()
+}
+
+/// An owner with a password and an API token.
+pub async fn owner(db: &Db, partner: PartnerId, email: &str) -> String {
+    let scope = Scope::operator(db, partner);
+    let hash = portal::hash_password(PASSWORD).await.unwrap();
+    let member = member::create(&scope, email, &hash, Role::Owner).await.unwrap();
+    api_token::create(&scope, member, "test", Role::Owner, None).await.unwrap()
+}
+
+/// A browser without script: cookies, forms, no automatic redirects.
+pub struct Browser {
+    pub http: Client,
+    pub url: String,
+}
+
+impl Browser {
+    pub async fn get(&self, path: &str) -> Response {
+        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.url) };
+        self.http.get(url).header("accept", "text/html").send().await.unwrap()
+    }
+
+    pub async fn page(&self, path: &str) -> String {
+        let response = self.get(path).await;
+        assert_eq!(response.status(), 200, "GET {path}");
+        response.text().await.unwrap()
+    }
+
+    pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Response {
+        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.url) };
+        let origin = url::Url::parse(&url).unwrap().origin().ascii_serialization();
+        self.http
+            .post(url)
+            .header("accept", "text/html")
+            .header("origin", origin)
+            .form(form)
+            .send()
+            .await
+            .unwrap()
+    }
+}
+
+pub fn location(response: &Response) -> String {
+    response.headers()["location"].to_str().unwrap().to_owned()
+}
+
+/// The parameters of a URL.
+pub fn parameters(url: &str) -> Vec<(String, String)> {
+    url::Url::parse(url)
+        .unwrap()
+        .query_pairs()
+        .map(|(n, v)| (n.into_owned(), v.into_owned()))
+        .collect()
+}
+
+/// `TENANTRY_SHARED` or the folder beside the checkout, where a machine has it.
+pub fn shared(path: &str) -> Option<PathBuf> {
+    let found = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(path);
+    if found.exists() {
+        Some(found)
+    } else {
+        println!("not checked: {path} is not on this machine");
+        None
+    }
+}
+
+pub fn credential_id(text: &str) -> CredentialId {
+    text.parse().unwrap()
+}
