@@ -11,7 +11,7 @@ use std::{
 use consent::{Connection, Consent};
 use graph::{Clouds, Limiter, Limits, TokenSource, cloud::CustomCloud};
 use keys::{FileProvider, Keyring};
-use model::{Clock, CredentialId, Db, PartnerId, Role, Scope, api_token, member, partner};
+use model::{Clock, Db, PartnerId, Role, Scope, api_token, member, partner};
 use portal::{Portal, Server};
 use reqwest::{Client, Response, StatusCode, redirect::Policy};
 use serde_json::{Value, json};
@@ -439,8 +439,4 @@ pub fn shared(path: &str) -> Option<PathBuf> {
         println!("not checked: {path} is not on this machine");
         None
     }
-}
-
-pub fn credential_id(text: &str) -> CredentialId {
-    text.parse().unwrap()
 }

@@ -128,8 +128,10 @@ async fn synced(app: &TestApp, port: u16, kills: usize) -> String {
     }
     let mapping = client.send("POST", "/mappings", Some(json!({ "tenant_id": tenants["value"][0]["id"] }))).await.unwrap();
     let runs = format!("/runs?mapping_id={}&kind=directory", text(&mapping, "id"));
-    for _ in 0..kills {
-        let is_amid = |v: &Value| v["value"][0]["state"] == "running";
+    for kill in 0..kills {
+        let is_amid = |v: &Value| {
+            v["value"][0]["state"] == "running" && v["value"][0]["attempt"] == kill + 1
+        };
         client.until(&runs, is_amid).await;
         tokio::time::sleep(Duration::from_millis(600)).await;
         process.kill();

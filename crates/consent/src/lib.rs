@@ -24,6 +24,9 @@ use model::{
 };
 use url::Url;
 
+/// How long the permissions may be probed while a browser waits.
+const PROBE: std::time::Duration = std::time::Duration::from_secs(15);
+
 /// What the consent flow needs of the installation.
 #[derive(Debug, Clone)]
 pub struct Consent {
@@ -193,7 +196,7 @@ impl Consent {
     ) -> Result<Next, Error> {
         if let Some(error) = &back.error {
             let code = back.error_description.as_deref().and_then(aadsts);
-            let outcome = Outcome::of_redirect_error(error, code);
+            let outcome = before_verification(Outcome::of_redirect_error(error, code));
             let code = code.map(|c| format!("AADSTS{c}"));
             return self.end(scope, request, outcome, code, None).await;
         }
@@ -213,6 +216,7 @@ impl Consent {
             .clone()
             .unwrap_or_default()
             .chars()
+            .filter(|c| !c.is_control())
             .take(2000)
             .collect();
         match request.pinned_directory_id {
@@ -283,7 +287,7 @@ impl Consent {
         };
         if let Some(error) = &back.error {
             let code = back.error_description.as_deref().and_then(aadsts);
-            let outcome = Outcome::of_redirect_error(error, code);
+            let outcome = before_verification(Outcome::of_redirect_error(error, code));
             let code = code.map(|c| format!("AADSTS{c}"));
             return self.end(scope, request, outcome, code, None).await;
         }
@@ -314,7 +318,7 @@ impl Consent {
         .await;
         match identity {
             Err(error) => {
-                let outcome = Outcome::of_error(&error);
+                let outcome = before_verification(Outcome::of_error(&error));
                 self.end(scope, request, outcome, error.code(), None).await
             }
             Ok(identity) if Some(DirectoryId(identity.tenant)) != request.claimed_directory_id => {
@@ -384,7 +388,11 @@ impl Consent {
                 .await;
         }
         let cloud = self.cloud(&credential.cloud)?;
-        let missing = permission::missing(&client, &cloud).await;
+        // The browser waits and the state is spent: a slow answer must not lose the consent. What is
+        // missing then shows at the first sync.
+        let missing = tokio::time::timeout(PROBE, permission::missing(&client, &cloud))
+            .await
+            .unwrap_or_default();
         let (outcome, detail) = if missing.is_empty() {
             (Outcome::Granted, None)
         } else {
@@ -447,6 +455,15 @@ impl Consent {
         };
         consent_request::finish(scope, &request, ending).await?;
         Ok(show(outcome, Some(request), code))
+    }
+}
+
+/// Only a verification that ran may say "still spreading": that outcome can be checked again without
+/// the administrator, so nothing that a browser sends may lead to it.
+fn before_verification(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::StillSpreading => Outcome::Declined,
+        other => other,
     }
 }
 

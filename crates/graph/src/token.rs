@@ -131,7 +131,8 @@ impl TokenSource {
             .request_async(&exchange)
             .await
             .map_err(|e| exchange.refused(e))?;
-        let life = answer.expires_in().unwrap_or(Duration::from_secs(3600));
+        let hour = Duration::from_secs(3600);
+        let life = answer.expires_in().unwrap_or(hour).min(24 * hour);
         Ok(Token {
             text: Arc::new(Zeroizing::new(answer.access_token().secret().clone())),
             renew_at: Instant::now() + life.mul_f64(0.8),

@@ -26,9 +26,9 @@ pub struct Draft {
 
 fn parse(draft: &Draft) -> Result<Draft> {
     let draft = Draft {
-        name: draft.name.trim().to_owned(),
-        domain: draft.domain.trim().trim_start_matches('@').to_lowercase(),
-        external_id: draft.external_id.trim().to_owned(),
+        name: draft.name.replace('\0', "").trim().to_owned(),
+        domain: draft.domain.replace('\0', "").trim().trim_start_matches('@').to_lowercase(),
+        external_id: draft.external_id.replace('\0', "").trim().to_owned(),
     };
     let mut errors = Vec::new();
     if draft.name.is_empty() || draft.name.chars().count() > 200 {
@@ -118,12 +118,11 @@ pub async fn list(scope: &Scope, search: &str, window: Window) -> Result<Listing
     let mut query = scope.find::<Entity>().filter(Column::ArchivedAt.is_null());
     let search = search.trim();
     if !search.is_empty() {
-        let pattern = crate::directory::like_pattern(search);
         query = query.filter(
             Condition::any()
-                .add(crate::directory::contains(Column::Name, &pattern))
-                .add(crate::directory::contains(Column::Domain, &pattern))
-                .add(crate::directory::contains(Column::ExternalId, &pattern)),
+                .add(crate::directory::contains(Column::Name, search))
+                .add(crate::directory::contains(Column::Domain, search))
+                .add(crate::directory::contains(Column::ExternalId, search)),
         );
     }
     Ok(Listing {

@@ -228,6 +228,9 @@ pub async fn bind(
     ending: Ending<'_>,
 ) -> Result<TenantId> {
     let tx = scope.begin().await?;
+    if !credential::is_live(&tx, scope, credential.id).await? {
+        return Err(Error::Stored("the credential was revoked meanwhile".into()));
+    }
     let tenant = tenant::record_consent(
         &tx,
         scope,

@@ -289,10 +289,11 @@ pub async fn edit(
     draft: &Draft,
 ) -> Result<Option<Credential>> {
     scope.require(Role::Admin)?;
+    let tx = scope.begin().await?;
     let Some(row) = scope
         .find::<Entity>()
         .filter(Column::Id.eq(id))
-        .one(scope.db().conn())
+        .one(&tx.conn)
         .await?
     else {
         return Ok(None);
@@ -310,7 +311,6 @@ pub async fn edit(
     };
     let parsed = parse(&draft, std::slice::from_ref(&row.cloud), false)?;
     let before = json!({ "name": row.name, "secret_expires_at": row.secret_expires_at });
-    let tx = scope.begin().await?;
     let mut active: ActiveModel = row.clone().into();
     active.name = Set(parsed.name.clone());
     active.secret_expires_at = Set(parsed.secret_expires_at);
@@ -371,7 +371,10 @@ pub async fn open_secret(
     id: CredentialId,
 ) -> Result<Option<Secret>> {
     let conn = scope.db().conn();
-    let row = Entity::find_by_id((scope.partner(), id)).one(conn).await?;
+    let row = Entity::find_by_id((scope.partner(), id))
+        .filter(Column::RevokedAt.is_null())
+        .one(conn)
+        .await?;
     let Some(Model {
         secret: Some(sealed),
         content_key: Some(content_key),
@@ -439,6 +442,15 @@ pub async fn note_result(
         }
     };
     Ok(())
+}
+
+/// Whether the credential exists and is not revoked, inside the caller's transaction.
+pub(crate) async fn is_live(tx: &crate::db::Tx, scope: &Scope, id: CredentialId) -> Result<bool> {
+    Ok(Entity::find_by_id((scope.partner(), id))
+        .filter(Column::RevokedAt.is_null())
+        .one(&tx.conn)
+        .await?
+        .is_some())
 }
 
 /// Draft → awaiting consent, when a consent request begins.

@@ -1,9 +1,9 @@
 //! Reading a company's directory: users with their MFA state, groups and members, domains, counts.
 
 use sea_orm::{
-    ColumnTrait, ExprTrait, FromQueryResult, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ExprTrait, FromQueryResult, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
     Value,
-    sea_query::{Expr, Func, LikeExpr, SimpleExpr},
+    sea_query::{Expr, Func, LikeExpr},
 };
 
 use crate::{
@@ -13,22 +13,38 @@ use crate::{
     entity::{domain, group, group_member},
 };
 
-/// `%text%` in lower case, with LIKE's own signs escaped by a backslash.
-pub(crate) fn like_pattern(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for c in text.trim().to_lowercase().chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
+/// `%text%` for LIKE against `LOWER(column)`, in the three spellings that cover what the databases
+/// make of letters beyond ASCII: PostgreSQL lowers them, SQLite leaves them as they are.
+pub(crate) fn like_patterns(text: &str) -> [String; 3] {
+    let text = text.replace('\0', "");
+    let text = text.trim();
+    [
+        text.to_lowercase(),
+        text.to_ascii_lowercase(),
+        text.to_uppercase().to_ascii_lowercase(),
+    ]
+    .map(|text| {
+        let mut pattern = String::from("%");
+        for c in text.chars() {
+            if matches!(c, '%' | '_' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
         }
-        pattern.push(c);
-    }
-    pattern.push('%');
-    pattern
+        pattern.push('%');
+        pattern
+    })
 }
 
-pub(crate) fn contains(column: impl ColumnTrait, pattern: &str) -> SimpleExpr {
-    Expr::expr(Func::lower(Expr::col(column.as_column_ref())))
-        .like(LikeExpr::new(pattern).escape('\\'))
+pub(crate) fn contains(column: impl ColumnTrait, text: &str) -> Condition {
+    like_patterns(text)
+        .iter()
+        .fold(Condition::any(), |any, pattern| {
+            any.add(
+                Expr::expr(Func::lower(Expr::col(column.as_column_ref())))
+                    .like(LikeExpr::new(pattern).escape('\\')),
+            )
+        })
 }
 
 /// A user with what the registration report says. Every `None` means unknown.
@@ -110,14 +126,21 @@ fn users_where(
     let mut sql = USERS.to_owned();
     let mut values: Vec<Value> = vec![scope.partner().into(), company.into()];
     if !filter.search.trim().is_empty() {
-        sql.push_str(
-            " AND (LOWER(u.display_name) LIKE $3 ESCAPE '\\' \
-             OR LOWER(u.user_principal_name) LIKE $3 ESCAPE '\\' \
-             OR LOWER(COALESCE(u.mail, '')) LIKE $3 ESCAPE '\\' \
-             OR LOWER(COALESCE(u.department, '')) LIKE $3 ESCAPE '\\' \
-             OR LOWER(COALESCE(u.job_title, '')) LIKE $3 ESCAPE '\\')",
-        );
-        values.push(like_pattern(&filter.search).into());
+        let columns = [
+            "u.display_name",
+            "u.user_principal_name",
+            "COALESCE(u.mail, '')",
+            "COALESCE(u.department, '')",
+            "COALESCE(u.job_title, '')",
+        ];
+        let any: Vec<String> = columns
+            .iter()
+            .flat_map(|column| {
+                (3..=5).map(move |n| format!("LOWER({column}) LIKE ${n} ESCAPE '\\'"))
+            })
+            .collect();
+        sql.push_str(&format!(" AND ({})", any.join(" OR ")));
+        values.extend(like_patterns(&filter.search).map(Value::from));
     }
     match filter.user_type {
         Some(UserType::Guest) => sql.push_str(" AND LOWER(u.user_type) = 'guest'"),
@@ -263,10 +286,10 @@ pub async fn groups(
         .filter(group::Column::CompanyId.eq(company))
         .filter(group::Column::RemovedAt.is_null());
     if !search.trim().is_empty() {
-        let pattern = like_pattern(search);
         query = query.filter(
-            contains(group::Column::DisplayName, &pattern)
-                .or(contains(group::Column::Description, &pattern)),
+            Condition::any()
+                .add(contains(group::Column::DisplayName, search))
+                .add(contains(group::Column::Description, search)),
         );
     }
     if let Some(kind) = kind {
@@ -331,10 +354,7 @@ pub async fn members(
         .filter(group_member::Column::GroupId.eq(&group.id))
         .filter(group_member::Column::RemovedAt.is_null());
     if !search.trim().is_empty() {
-        query = query.filter(contains(
-            group_member::Column::DisplayName,
-            &like_pattern(search),
-        ));
+        query = query.filter(contains(group_member::Column::DisplayName, search));
     }
     Ok(Listing {
         total: query.clone().count(scope.db().conn()).await?,

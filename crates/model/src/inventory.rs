@@ -307,7 +307,7 @@ async fn insert<O: Object>(
         );
         values.push(row.id().into());
         values.push((*digest).into());
-        values.extend(row.values());
+        values.extend(row.values().into_iter().map(storable));
     }
     let _ = write!(
         sql,
@@ -318,6 +318,16 @@ async fn insert<O: Object>(
     }
     execute(&tx.conn, &sql, values).await?;
     Ok(())
+}
+
+/// PostgreSQL takes no NUL in a text; a directory's names may hold anything.
+fn storable(value: Value) -> Value {
+    match value {
+        Value::String(Some(text)) if text.contains('\0') => {
+            Value::String(Some(text.replace('\0', "").into()))
+        }
+        other => other,
+    }
 }
 
 /// After a complete pass, and only then: marks what the pass did not see. Answers how many.
@@ -363,6 +373,17 @@ pub async fn present<O: Object>(lease: &Lease) -> Result<i64> {
     )
     .await?;
     Ok(row.map_or(Ok(0), |r| r.try_get("", "n"))?)
+}
+
+/// The newest day of Secure Score that is stored, `yyyy-mm-dd`.
+pub async fn newest_score_day(lease: &Lease) -> Result<Option<String>> {
+    let row = crate::db::query_one(
+        lease.scope().db().conn(),
+        "SELECT MAX(day) AS day FROM secure_scores WHERE partner_id = $1 AND mapping_id = $2",
+        base_values(lease),
+    )
+    .await?;
+    Ok(row.map_or(Ok(None), |r| r.try_get("", "day"))?)
 }
 
 /// Ids of the groups that this pass saw, in order: whose members are read next.

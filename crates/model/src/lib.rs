@@ -69,8 +69,10 @@ pub struct Window {
 impl Window {
     /// Page `number` (from 1) of `size` rows.
     pub fn page(number: u64, size: u64) -> Self {
+        // Far beyond any list, and still a number that both databases take.
+        let number = number.clamp(1, 1_000_000);
         Self {
-            offset: number.saturating_sub(1).saturating_mul(size),
+            offset: (number - 1).saturating_mul(size),
             limit: size,
         }
     }

@@ -335,20 +335,29 @@ async fn save(
     let earlier = Entity::find()
         .filter(Column::PartnerId.eq(scope.partner()))
         .filter(Column::CompanyId.eq(company.id))
-        .filter(Column::TenantId.eq(tenant.id))
+        .filter(Column::DirectoryId.eq(tenant.directory_id))
         .one(&tx.conn)
         .await?;
     let revived = earlier.is_some();
+    let slots = |id| run::plan::present_slots(scope.now(), id, 24 * 60);
     let mapping = match earlier {
         Some(row) => {
+            // Also under another credential: the data is the directory's.
+            let (directory_slot, score_slot) = slots(row.id);
             let mut active: ActiveModel = row.into();
             active.deleted_at = Set(None);
+            active.tenant_id = Set(tenant.id);
+            active.credential_id = Set(tenant.credential_id);
+            active.planned_directory = Set(Some(directory_slot));
+            active.planned_secure_score = Set(Some(score_slot));
             active.update(&tx.conn).await?
         }
         None => {
+            let id = MappingId::generate(scope.db().clock());
+            let (directory_slot, score_slot) = slots(id);
             ActiveModel {
                 partner_id: Set(scope.partner()),
-                id: Set(MappingId::generate(scope.db().clock())),
+                id: Set(id),
                 company_id: Set(company.id),
                 tenant_id: Set(tenant.id),
                 credential_id: Set(tenant.credential_id),
@@ -356,8 +365,8 @@ async fn save(
                 matched_by: Set(matched_by.to_owned()),
                 interval_minutes: Set(None),
                 generation: Set(0),
-                planned_directory: Set(None),
-                planned_secure_score: Set(None),
+                planned_directory: Set(Some(directory_slot)),
+                planned_secure_score: Set(Some(score_slot)),
                 last_sync_at: Set(None),
                 last_sync_state: Set(None),
                 created_at: Set(scope.now()),
@@ -395,13 +404,13 @@ pub async fn delete(scope: &Scope, id: MappingId) -> Result<bool> {
     else {
         return Ok(false);
     };
+    run::cancel_for_mapping(&tx, scope, id).await?;
     execute(
         &tx.conn,
         "UPDATE mappings SET deleted_at = $1 WHERE partner_id = $2 AND id = $3",
         vec![scope.now().into(), scope.partner().into(), id.into()],
     )
     .await?;
-    run::cancel_for_mapping(&tx, scope, id).await?;
     audit::append(
         &tx,
         scope,

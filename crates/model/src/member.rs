@@ -37,7 +37,7 @@ pub async fn memberships(db: &Db, member: MemberId) -> Result<Vec<Membership>> {
 }
 
 fn normal_email(email: &str) -> String {
-    email.trim().to_lowercase()
+    email.replace('\0', "").trim().to_lowercase()
 }
 
 /// Checks the form of an address: one `@`, something on both sides, no blanks.

@@ -55,6 +55,8 @@ async fn create_in(tx: &Tx, db: &Db, keyring: &Keyring, name: &str) -> Result<Pa
             "Enter the organisation's name, at most 120 characters.",
         ));
     }
+    // However the first partner came to be, nobody sets up a second one with the console's token.
+    execute(&tx.conn, "DELETE FROM setup_tokens", vec![]).await?;
     let id = PartnerId::generate(db.clock());
     let now = db.clock().now();
     partner::ActiveModel {
@@ -134,14 +136,19 @@ pub async fn set_up(
     password_hash: &str,
 ) -> Result<(PartnerId, MemberId)> {
     let tx = db.begin().await?;
-    if !setup_token_in(&tx.conn, token).await? {
+    let taken = execute(
+        &tx.conn,
+        "DELETE FROM setup_tokens WHERE token_hash = $1",
+        vec![keys::fingerprint(token).into()],
+    )
+    .await?;
+    if taken != 1 || partner::Entity::find().count(&tx.conn).await? > 0 {
         return Err(Error::Conflict(
             "This setup link was used already or is not the one on the console. Restart the \
              server to get a new one."
                 .into(),
         ));
     }
-    execute(&tx.conn, "DELETE FROM setup_tokens", vec![]).await?;
     let partner = create_in(&tx, db, keyring, name).await?;
     let member = member::create_in(&tx, db, email, Some(password_hash)).await?;
     member::join_in(

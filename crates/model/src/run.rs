@@ -128,7 +128,7 @@ pub(crate) async fn request_in(
         // Somebody waits for it now: it goes ahead of the plan, and a pause before a retry ends.
         execute(
             &tx.conn,
-            "UPDATE runs SET priority = $1,
+            "UPDATE runs SET priority = $1, pushed_attempt = NULL,
                 not_before = CASE WHEN state = 'queued' THEN $2 ELSE not_before END
              WHERE partner_id = $3 AND id = $4 AND priority < $1",
             vec![
@@ -348,22 +348,22 @@ async fn cancel_in(tx: &Tx, scope: &Scope, run: &Run) -> Result<()> {
     let now = scope.now();
     let text = format!("Cancelled by {}", scope.actor().name);
     let key = vec![now.into(), run.partner_id.into(), run.id.into()];
-    if run.state == RunState::Running {
-        execute(
-            &tx.conn,
-            "UPDATE runs SET cancel_requested_at = $1 WHERE partner_id = $2 AND id = $3",
-            key,
-        )
-        .await?;
-    } else {
-        execute(
-            &tx.conn,
-            "UPDATE runs SET state = 'cancelled', cancel_requested_at = $1, finished_at = $1
-             WHERE partner_id = $2 AND id = $3",
-            key,
-        )
-        .await?;
-    }
+    // Whoever has it stops at the next heartbeat; where nobody has, it ends here. Both are tried,
+    // because a worker may claim or settle it between the read and now.
+    execute(
+        &tx.conn,
+        "UPDATE runs SET cancel_requested_at = $1
+         WHERE partner_id = $2 AND id = $3 AND state = 'running'",
+        key.clone(),
+    )
+    .await?;
+    execute(
+        &tx.conn,
+        "UPDATE runs SET state = 'cancelled', cancel_requested_at = $1, finished_at = $1
+         WHERE partner_id = $2 AND id = $3 AND state IN ('queued', 'retrying')",
+        key,
+    )
+    .await?;
     run_event::append(&tx.conn, run.partner_id, run.id, now, "warn", &text).await
 }
 

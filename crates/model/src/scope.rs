@@ -134,8 +134,20 @@ impl Scope {
         self.companies.as_ref().is_none_or(|c| c.contains(&company))
     }
 
+    /// Begins a write by a person. It takes the partner's row first, so that what is checked inside
+    /// it stays true until it commits, and so that such writes never wait for each other crosswise:
+    /// the order of locks is partner, run, mapping.
     pub(crate) async fn begin(&self) -> Result<Tx> {
-        self.db.begin().await
+        let tx = self.db.begin().await?;
+        if self.db.kind() == "postgres" {
+            crate::db::query_one(
+                &tx.conn,
+                "SELECT id FROM partners WHERE id = $1 FOR UPDATE",
+                vec![self.partner.into()],
+            )
+            .await?;
+        }
+        Ok(tx)
     }
 
     pub(crate) fn find<E: Owned>(&self) -> Select<E> {

@@ -163,37 +163,40 @@ pub async fn prune(db: &Db) -> Result<()> {
     Ok(())
 }
 
-/// Whether any of the subjects (an account, an address) failed too often lately; then the seconds
-/// to wait.
-pub async fn sign_in_pause(db: &Db, subjects: &[String]) -> Result<Option<i64>> {
+/// Counts a sign-in against each subject (an account, an address) before it is tried, so that many at
+/// once cannot pass the limit together. Answers the seconds to wait where one is over it.
+pub async fn sign_in_begins(db: &Db, subjects: &[String]) -> Result<Option<i64>> {
     let now = db.clock().now();
     let window = now.0 - now.0 % FAILURE_WINDOW_MS;
+    let tx = db.begin().await?;
+    let mut most = 0;
     for subject in subjects {
         let row = query_one(
-            db.conn(),
-            "SELECT failures FROM sign_in_failures WHERE subject = $1 AND window_start = $2",
+            &tx.conn,
+            "INSERT INTO sign_in_failures (subject, window_start, failures) VALUES ($1, $2, 1)
+             ON CONFLICT (subject, window_start) DO UPDATE
+             SET failures = sign_in_failures.failures + 1
+             RETURNING failures",
             vec![subject.clone().into(), window.into()],
         )
         .await?;
-        let failures: i64 = row.map_or(Ok(0), |r| r.try_get("", "failures"))?;
-        if failures >= FAILURE_LIMIT {
-            return Ok(Some((window + FAILURE_WINDOW_MS - now.0) / 1000 + 1));
-        }
+        let count: i64 = row.map_or(Ok(0), |r| r.try_get("", "failures"))?;
+        most = most.max(count);
     }
-    Ok(None)
+    tx.commit().await?;
+    Ok((most > FAILURE_LIMIT).then(|| (window + FAILURE_WINDOW_MS - now.0) / 1000 + 1))
 }
 
-/// Counts one failed sign-in against each subject.
-pub async fn sign_in_failed(db: &Db, subjects: &[String]) -> Result<()> {
+/// Takes back what [`sign_in_begins`] counted, because it was the right person.
+pub async fn sign_in_succeeded(db: &Db, subjects: &[String]) -> Result<()> {
     let now = db.clock().now();
     let window = now.0 - now.0 % FAILURE_WINDOW_MS;
     let tx = db.begin().await?;
     for subject in subjects {
         execute(
             &tx.conn,
-            "INSERT INTO sign_in_failures (subject, window_start, failures) VALUES ($1, $2, 1)
-             ON CONFLICT (subject, window_start) DO UPDATE
-             SET failures = sign_in_failures.failures + 1",
+            "UPDATE sign_in_failures SET failures = failures - 1
+             WHERE subject = $1 AND window_start = $2 AND failures > 0",
             vec![subject.clone().into(), window.into()],
         )
         .await?;

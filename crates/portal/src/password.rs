@@ -57,8 +57,14 @@ pub(crate) async fn verify(password: &str, stored: Option<String>) -> bool {
 }
 
 async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let _turn = TURNS.acquire().await.ok()?;
-    tokio::task::spawn_blocking(work).await.ok()
+    let turn = TURNS.acquire().await.ok()?;
+    // The turn goes with the work: a visitor who leaves does not free it before the hash is done.
+    tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    })
+    .await
+    .ok()
 }
 
 fn dummy() -> &'static str {

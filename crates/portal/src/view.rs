@@ -154,7 +154,7 @@ pub(crate) struct Pager {
 impl Pager {
     /// `link` gives the address of a page number.
     pub(crate) fn new(number: u64, shown: usize, total: u64, link: impl Fn(u64) -> String) -> Self {
-        let number = number.max(1);
+        let number = number.clamp(1, 1_000_000);
         let before = (number - 1) * PAGE_SIZE;
         let shown = shown as u64;
         Self {

@@ -56,8 +56,8 @@ pub struct Runner {
 
 /// How the work on a run ended.
 enum Worked {
-    /// All collectors were tried; these transient failures happened.
-    Through(Option<Failure>),
+    /// All collectors were tried; a failure that may pass happened, and Microsoft asked to wait.
+    Through(Option<Failure>, Option<Duration>),
     /// Nothing could be read, for this reason, which trying again does not change.
     Hopeless(Failure),
     /// Nothing could be read, but later it may; not before this long.
@@ -177,7 +177,13 @@ impl Runner {
             return Ok(Worked::Hopeless(simple("The cloud is not configured.")));
         };
         let mut passing = None;
+        let mut longest = None;
+        let mut groups_are_complete = true;
         for name in names {
+            if name == collectors::GROUP_MEMBERS && !groups_are_complete {
+                lease.collector_ended(name, &without_groups()).await?;
+                continue;
+            }
             let pass = Pass {
                 lease,
                 client: &client,
@@ -195,6 +201,18 @@ impl Runner {
                 },
                 Err(Stop::Model(model::Error::LeaseLost)) => return Ok(Worked::Stopped),
                 Err(stop) => {
+                    if let Stop::Graph(error @ GraphError::Token { .. }) = &stop
+                        && error.class() != Class::Transient
+                    {
+                        // The token lapsed and no new one is given: that is the run's failure.
+                        lease
+                            .collector_ended(name, &ending(&stop, collectors::permission(name), false))
+                            .await?;
+                        return self.refused(lease, error).await;
+                    }
+                    if let Stop::Graph(GraphError::Throttled(after)) = &stop {
+                        longest = longest.max(Some(*after));
+                    }
                     lease.count(name, pass.page_counts(0)).await?;
                     let read = pages_read(lease, name).await?;
                     let end = ending(&stop, collectors::permission(name), read);
@@ -208,9 +226,12 @@ impl Runner {
                     end
                 }
             };
+            if name == collectors::GROUPS {
+                groups_are_complete = end.state == CollectorState::Succeeded;
+            }
             lease.collector_ended(name, &end).await?;
         }
-        Ok(Worked::Through(passing))
+        Ok(Worked::Through(passing, longest))
     }
 
     /// No token: says whose turn it is, and marks what is broken.
@@ -250,10 +271,10 @@ impl Runner {
             Worked::Later(failure, after) => {
                 lease.retry_at(self.later(lease, after), &failure).await
             }
-            Worked::Through(Some(failure)) if lease.run.attempt < run::MAX_ATTEMPTS => {
-                lease.retry_at(self.later(lease, None), &failure).await
+            Worked::Through(Some(failure), after) if lease.run.attempt < run::MAX_ATTEMPTS => {
+                lease.retry_at(self.later(lease, after), &failure).await
             }
-            Worked::Through(failure) => {
+            Worked::Through(failure, _) => {
                 let collectors = run::collectors(lease.scope(), &lease.run).await?;
                 let succeeded = |c: &model::RunCollector| c.state == CollectorState::Succeeded;
                 let state = if collectors.iter().all(succeeded) {
@@ -288,6 +309,16 @@ impl Runner {
 /// Members are read of the groups that the same run read.
 fn is_needed_by(name: &str, only: &[String]) -> bool {
     name == "groups" && only.iter().any(|o| o == "group_members")
+}
+
+/// Members are concluded from groups, and these were not read to their end.
+fn without_groups() -> CollectorEnd {
+    CollectorEnd {
+        state: CollectorState::Skipped,
+        code: None,
+        reason: Some("The groups were not read to their end, so their members were left alone.".into()),
+        remedy: None,
+    }
 }
 
 fn is_passing(stop: &Stop) -> bool {

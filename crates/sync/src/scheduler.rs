@@ -11,8 +11,6 @@ use crate::worker::Queue;
 const PLAN_EVERY: Duration = Duration::from_secs(20);
 /// How often old sessions and queue rows are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
-/// Runs handed over at once.
-const DISPATCH: u64 = 200;
 
 /// Ticks until shutdown. Any number of processes may do so at the same time.
 pub(crate) async fn run(db: Db, queue: Queue, tick: Duration, mut shutdown: watch::Receiver<bool>) {
@@ -51,7 +49,7 @@ pub(crate) async fn run(db: Db, queue: Queue, tick: Duration, mut shutdown: watc
 
 /// The one function that hands runs to the queue.
 async fn dispatch(db: &Db, queue: &Queue) -> anyhow::Result<()> {
-    for due in run::due(db, DISPATCH).await? {
+    for due in run::due(db).await? {
         queue.push(due).await?;
         run::mark_pushed(db, due).await?;
     }

@@ -54,6 +54,7 @@ impl Queue {
         let task = TaskBuilder::new(serde_json::to_vec(&task)?)
             .task_id(TaskId::from_ulid(Ulid::generate()))
             .max_attempts(1)
+            .priority(usize::try_from(due.priority).unwrap_or_default())
             .build();
         match &self.pool {
             Pool::Sqlite(pool) => {

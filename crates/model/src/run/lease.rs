@@ -195,7 +195,7 @@ impl Lease {
 
     /// Renews the lease. Called at a third of its life and when a page takes long.
     pub async fn beat(&self) -> Result<Beat> {
-        let tx = self.scope.begin().await?;
+        let tx = self.scope.db().begin().await?;
         let beat = self.beat_in(&tx).await?;
         tx.commit().await?;
         Ok(beat)
@@ -229,7 +229,7 @@ impl Lease {
 
     /// Begins a write that goes through only while the lease is held.
     pub(crate) async fn begin(&self) -> Result<Tx> {
-        let tx = self.scope.begin().await?;
+        let tx = self.scope.db().begin().await?;
         match self.beat_in(&tx).await? {
             Beat::Held => Ok(tx),
             Beat::Cancelled | Beat::Lost => Err(Error::LeaseLost),
@@ -380,7 +380,7 @@ impl Lease {
         at: Option<Timestamp>,
         failure: Option<&Failure>,
     ) -> Result<()> {
-        let tx = self.scope.begin().await?;
+        let tx = self.scope.db().begin().await?;
         let now = self.scope.now();
         let left = execute(
             &tx.conn,
@@ -404,10 +404,14 @@ impl Lease {
         if left == 0 {
             return Err(Error::LeaseLost);
         }
-        if matches!(
-            state,
-            RunState::Completed | RunState::Partial | RunState::Failed
-        ) {
+        // The age of a company's data is that of its directory; Secure Score has days of its own.
+        let is_directory = self.run.kind == crate::RunKind::Directory;
+        if is_directory
+            && matches!(
+                state,
+                RunState::Completed | RunState::Partial | RunState::Failed
+            )
+        {
             execute(
                 &tx.conn,
                 "UPDATE mappings SET last_sync_at = CASE WHEN $1 = 'failed' THEN last_sync_at
@@ -421,6 +425,9 @@ impl Lease {
                 ],
             )
             .await?;
+        }
+        if matches!(state, RunState::Cancelled | RunState::Failed) {
+            end_collectors(&tx, &self.run, now).await?;
         }
         let (level, text) = match (state, failure) {
             (RunState::Completed, _) => ("info", "Completed".to_owned()),
@@ -448,4 +455,16 @@ impl Lease {
         .await?;
         tx.commit().await
     }
+}
+
+/// Collectors that did not end before their run did.
+pub(super) async fn end_collectors(tx: &Tx, run: &Run, now: Timestamp) -> Result<()> {
+    execute(
+        &tx.conn,
+        "UPDATE run_collectors SET state = 'cancelled', finished_at = $1
+         WHERE partner_id = $2 AND run_id = $3 AND state IN ('running', 'waiting')",
+        vec![now.into(), run.partner_id.into(), run.id.into()],
+    )
+    .await?;
+    Ok(())
 }

@@ -20,6 +20,8 @@ pub struct Due {
     pub run: RunId,
     /// Attempts so far: with the id it names one delivery.
     pub attempt: i64,
+    /// What people wait for has a higher one.
+    pub priority: i64,
 }
 
 /// Secure score is daily whatever the directory's interval is.
@@ -54,14 +56,26 @@ pub async fn plan(db: &Db) -> Result<usize> {
         ] {
             let before: Option<i64> = row.try_get("", column)?;
             let slot = slot(now, id, kind, minutes);
-            if before.is_none_or(|b| b < slot)
-                && take_slot(db, partner, id, kind, slot, column, before).await?
-            {
-                planned += 1;
+            if before.is_none_or(|b| b < slot) {
+                // One mapping's trouble must not keep the others from being planned.
+                match take_slot(db, partner, id, kind, slot, column).await {
+                    Ok(true) => planned += 1,
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!(mapping = %id, %error, "a slot was not planned"),
+                }
             }
         }
     }
     Ok(planned)
+}
+
+/// The slots of now for a mapping of the default interval: those in which it is made are served by
+/// its first runs.
+pub(crate) fn present_slots(now: Timestamp, mapping: MappingId, minutes: i64) -> (i64, i64) {
+    (
+        slot(now, mapping, RunKind::Directory, minutes),
+        slot(now, mapping, RunKind::SecureScore, SECURE_SCORE_MINUTES),
+    )
 }
 
 /// The number of the slot that `now` falls into. Each mapping and kind has its own stable place in
@@ -73,9 +87,8 @@ fn slot(now: Timestamp, mapping: MappingId, kind: RunKind, minutes: i64) -> i64 
     (now.0 - place).div_euclid(interval)
 }
 
-/// Takes one slot and writes its run; `false` when another process did, when the slot is the one in
-/// which the mapping was made (its first run is there already), or when a run is open, which then
-/// serves the slot.
+/// Takes one slot and writes its run; `false` when another process did, or when a run is open, which
+/// then serves the slot.
 async fn take_slot(
     db: &Db,
     partner: PartnerId,
@@ -83,9 +96,15 @@ async fn take_slot(
     kind: RunKind,
     slot: i64,
     column: &str,
-    before: Option<i64>,
 ) -> Result<bool> {
-    let tx = db.begin().await?;
+    let actor = Actor {
+        kind: "run",
+        id: String::new(),
+        name: "schedule".into(),
+        address: String::new(),
+    };
+    let scope = Scope::new(db, partner, Role::Technician, actor);
+    let tx = scope.begin().await?;
     let taken = execute(
         &tx.conn,
         &format!(
@@ -108,17 +127,10 @@ async fn take_slot(
         .filter(run::Column::State.is_in(["queued", "running", "retrying"]))
         .one(&tx.conn)
         .await?;
-    let (Some(mapping), None, Some(_)) = (mapping, open, before) else {
+    let (Some(mapping), None) = (mapping, open) else {
         tx.commit().await?;
         return Ok(false);
     };
-    let actor = Actor {
-        kind: "run",
-        id: String::new(),
-        name: "schedule".into(),
-        address: String::new(),
-    };
-    let scope = Scope::new(db, partner, Role::Technician, actor);
     super::insert(
         &tx,
         &scope,
@@ -133,20 +145,36 @@ async fn take_slot(
     Ok(true)
 }
 
+/// Handed over and not claimed yet, at most: what people ask for must not queue behind thousands of
+/// scheduled runs. Their own runs are handed over at once, however many wait.
+const OUTSTANDING: i64 = 64;
+
 /// Runs that wait for a worker now and were not handed to the queue for this attempt, or were so
 /// long ago that the hand-over must have been lost. People's runs first, then the oldest.
-pub async fn due(db: &Db, limit: u64) -> Result<Vec<Due>> {
+pub async fn due(db: &Db) -> Result<Vec<Due>> {
     let now = db.clock().now();
+    let lost = now.plus_ms(-60_000);
+    let outstanding: i64 = query_all(
+        db.conn(),
+        "SELECT COUNT(*) AS n FROM runs
+         WHERE state IN ('queued', 'retrying') AND pushed_attempt = attempt AND pushed_at >= $1",
+        vec![lost.into()],
+    )
+    .await?
+    .first()
+    .map_or(Ok(0), |row| row.try_get("", "n"))?;
+    let scheduled_too = if outstanding < OUTSTANDING { 0 } else { 1 };
     let rows = query_all(
         db.conn(),
-        "SELECT partner_id, id, attempt FROM runs
-         WHERE state IN ('queued', 'retrying') AND not_before <= $1
-            AND (pushed_attempt IS NULL OR pushed_attempt <> attempt OR pushed_at < $2)
-         ORDER BY priority DESC, not_before LIMIT $3",
+        "SELECT partner_id, id, attempt, priority FROM runs
+         WHERE state IN ('queued', 'retrying') AND not_before <= $1 AND priority >= $2
+            AND (pushed_attempt IS NULL OR pushed_attempt <> attempt OR pushed_at < $3)
+         ORDER BY priority DESC, not_before LIMIT $4",
         vec![
             now.into(),
-            now.plus_ms(-60_000).into(),
-            i64::try_from(limit).unwrap_or(i64::MAX).into(),
+            i64::from(scheduled_too).into(),
+            lost.into(),
+            OUTSTANDING.into(),
         ],
     )
     .await?;
@@ -156,6 +184,7 @@ pub async fn due(db: &Db, limit: u64) -> Result<Vec<Due>> {
                 partner: row.try_get("", "partner_id")?,
                 run: row.try_get("", "id")?,
                 attempt: row.try_get("", "attempt")?,
+                priority: row.try_get("", "priority")?,
             })
         })
         .collect()
@@ -234,6 +263,9 @@ pub async fn sweep(db: &Db) -> Result<usize> {
         )
         .await?;
         if changed == 1 {
+            if state != "queued" {
+                super::lease::end_collectors(&tx, &run, now).await?;
+            }
             run_event::append(&tx.conn, run.partner_id, run.id, now, level, text).await?;
             swept += 1;
         }

@@ -49,11 +49,15 @@ impl Paging {
         }
         let offset = match &self.after {
             None => 0,
-            Some(text) => text.parse().map_err(|_| {
-                ApiProblem::BadRequest(
-                    "after: give the `next` of the answer before, unchanged.".into(),
-                )
-            })?,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|offset| *offset <= u64::from(u32::MAX))
+                .ok_or_else(|| {
+                    ApiProblem::BadRequest(
+                        "after: give the `next` of the answer before, unchanged.".into(),
+                    )
+                })?,
         };
         Ok(Window { offset, limit })
     }

@@ -65,14 +65,15 @@ pub(crate) async fn create(
         };
         html_status(status, &page)
     };
-    let subjects = [
-        format!(
-            "account {}",
-            keys::fingerprint(&form.email.trim().to_lowercase())
-        ),
-        format!("address {address}"),
-    ];
-    if let Some(seconds) = session::sign_in_pause(&portal.db, &subjects).await? {
+    let mut subjects = vec![format!(
+        "account {}",
+        keys::fingerprint(&form.email.trim().to_lowercase())
+    )];
+    // Behind a proxy every visitor has the proxy's address: counting it would lock everybody out.
+    if !portal.is_secure() {
+        subjects.push(format!("address {address}"));
+    }
+    if let Some(seconds) = session::sign_in_begins(&portal.db, &subjects).await? {
         let minutes = seconds / 60 + 1;
         return again(
             StatusCode::TOO_MANY_REQUESTS,
@@ -90,12 +91,12 @@ pub(crate) async fn create(
         _ => None,
     };
     let (Some(member), Some(membership)) = (member, membership) else {
-        session::sign_in_failed(&portal.db, &subjects).await?;
         return again(
             StatusCode::UNPROCESSABLE_ENTITY,
             "This e-mail address and password do not belong together.".into(),
         );
     };
+    session::sign_in_succeeded(&portal.db, &subjects).await?;
     let agent = user_agent(&request);
     let token = session::begin(
         &portal.db,

@@ -29,6 +29,11 @@ pub fn names(kind: RunKind) -> &'static [&'static str] {
     }
 }
 
+/// Groups, whose members follow.
+pub(crate) const GROUPS: &str = groups::Groups::NAME;
+/// Members of the groups that the run read.
+pub(crate) const GROUP_MEMBERS: &str = group_members::NAME;
+
 /// The permission that a collector needs.
 pub(crate) fn permission(name: &str) -> &'static str {
     match name {

@@ -22,8 +22,13 @@ pub(crate) async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
     if !pass.cloud.has_secure_scores {
         return Err(Stop::NotHere("This cloud has no Secure Score."));
     }
-    let stored = inventory::present::<ScoreRow>(pass.lease).await?;
-    let wanted = if stored == 0 { HISTORY } else { RECENT };
+    let newest_day = inventory::newest_score_day(pass.lease).await?;
+    let recent = pass.lease.scope().now().plus_minutes(-(RECENT as i64 - 1) * 24 * 60).day();
+    // After a pause longer than what is usually read, Microsoft still has the days between.
+    let wanted = match newest_day {
+        Some(day) if day >= recent => RECENT,
+        _ => HISTORY,
+    };
     // The answer carries a nextLink whatever $top says, so the end is ours to set.
     let request = Request::get("/security/secureScores")
         .top(wanted)
