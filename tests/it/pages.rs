@@ -107,7 +107,7 @@ on_both! {
         let answer = browser.post(&matching, &[("credential", &credential), ("company", "Nørgård & Søn"),
             ("tenant", "norgaard.example"), ("action", "add")]).await;
         let page = answer.text().await.unwrap();
-        assert!(page.contains("1 pairs ready"), "{page}");
+        assert!(page.contains("1 pair ready"), "{page}");
         let pair = page.split("name=\"pair\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
         let answer = browser.post(&matching, &[("credential", &credential), ("pair", &pair), ("action", "finish")]).await;
         assert_eq!(answer.status(), 303);

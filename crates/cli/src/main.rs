@@ -45,7 +45,7 @@ fn main() -> std::process::ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("TENANTRY_LOG")
-                .unwrap_or_else(|_| "warn,tenantry=info,tenantry_sync=info".into()),
+                .unwrap_or_else(|_| "warn,sqlx=error,tenantry=info,tenantry_sync=info".into()),
         )
         .with_writer(std::io::stderr)
         .init();

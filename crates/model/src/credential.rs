@@ -324,6 +324,14 @@ pub async fn edit(
         active.content_key = Set(Some(content_key.as_bytes().to_vec()));
         active.key_version = Set(key_version);
         active.secret_version = Set(row.secret_version + 1);
+        // What was said of the old secret does not hold for the new one.
+        active.last_error_at = Set(None);
+        active.last_error_code = Set(None);
+        active.last_error = Set(None);
+        active.state = Set(match row.last_success_at {
+            Some(_) => CredentialState::Active,
+            None => CredentialState::AwaitingConsent,
+        });
     }
     let row = active.update(&tx.conn).await?;
     audit::append(

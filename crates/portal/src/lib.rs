@@ -75,6 +75,7 @@ impl Server {
                 .app_data(web::PayloadConfig::new(1024 * 1024))
                 .app_data(api::json_config())
                 .app_data(api::path_config())
+                .app_data(api::query_config())
                 .wrap(actix_web::middleware::from_fn(guard::guard))
                 .wrap(Compress::default())
                 .configure(routes::configure)

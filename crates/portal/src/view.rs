@@ -221,6 +221,19 @@ pub(crate) fn duration_words(ms: i64) -> String {
     }
 }
 
+/// A collector in words.
+pub(crate) fn collector_label(name: &str) -> String {
+    match name {
+        "mfa_registrations" => "MFA registration".into(),
+        other => {
+            let words = other.replace('_', " ");
+            let mut chars = words.chars();
+            let first = chars.next().map(char::to_uppercase);
+            first.into_iter().flatten().chain(chars).collect()
+        }
+    }
+}
+
 /// How long ago, in words.
 pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
     let (ms, later) = ((now.0 - at.0).abs(), at > now);
@@ -367,18 +380,6 @@ pub(crate) mod filters {
     /// `{{ name|collector_label }}`: a collector in words.
     #[askama::filter_fn]
     pub(crate) fn collector_label(name: &str, _: &dyn Values) -> askama::Result<String> {
-        Ok(match name {
-            "mfa_registrations" => "MFA registration".into(),
-            "group_members" => "Group members".into(),
-            "secure_scores" => "Secure scores".into(),
-            "control_profiles" => "Control profiles".into(),
-            other => {
-                let mut chars = other.chars();
-                chars
-                    .next()
-                    .map(|c| c.to_uppercase().chain(chars).collect())
-                    .unwrap_or_default()
-            }
-        })
+        Ok(super::collector_label(name))
     }
 }

@@ -336,8 +336,8 @@ impl Lease {
             _ => "warn",
         };
         let text = match &end.reason {
-            Some(reason) => format!("{name}: {}. {reason}", end.state),
-            None => format!("{name}: {}", end.state),
+            Some(reason) => format!("{}: {}. {reason}", name.replace('_', " "), end.state),
+            None => format!("{}: {}", name.replace('_', " "), end.state),
         };
         run_event::append(
             &tx.conn,

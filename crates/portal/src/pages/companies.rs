@@ -44,6 +44,11 @@ impl Edit {
     fn error(&self, field: &str) -> Option<&str> {
         error_of(&self.errors, field)
     }
+
+    /// Whether the name is fine but another company has it.
+    fn is_clash(&self) -> bool {
+        self.error("name").is_some_and(|e| e.contains("already"))
+    }
 }
 
 /// What stands at the top of every page of a company.

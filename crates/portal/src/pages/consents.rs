@@ -9,7 +9,7 @@ use model::{
 };
 use serde::Deserialize;
 
-use super::credentials::{ENTRA, frame, to_microsoft};
+use super::credentials::{ENTRA, frame, show_credential, to_microsoft, with_sign_in};
 use crate::{
     Portal,
     guard::{self, Signed},
@@ -60,6 +60,7 @@ pub(crate) struct Form {
 
 /// Asks for consent in a tenant: the given one, or whichever the administrator belongs to.
 pub(crate) async fn create(
+    request: HttpRequest,
     portal: web::Data<Portal>,
     principal: Signed,
     id: web::Path<CredentialId>,
@@ -70,13 +71,16 @@ pub(crate) async fn create(
         .ok_or(PageProblem::NotFound)?;
     let pinned = match form.directory_id.trim() {
         "" => None,
-        text => Some(DirectoryId(credential::parse_guid(text).map_err(
-            |why| {
-                PageProblem::Conflict(format!(
+        text => match credential::parse_guid(text) {
+            Ok(id) => Some(DirectoryId(id)),
+            Err(why) => {
+                let error = format!(
                     "A tenant ID {why} Leave it empty to let the administrator's account decide."
-                ))
-            },
-        )?)),
+                );
+                let typed = (text.to_owned(), Some(error));
+                return show_credential(&request, &portal, &principal, credential, typed).await;
+            }
+        },
     };
     begin(&portal, &principal, &credential, pinned).await
 }
@@ -226,13 +230,14 @@ pub(crate) async fn show(
     let page = frame(&request, &portal, &principal, outcome.title())
         .await?
         .under("Microsoft Entra ID", ENTRA);
-    html(&Show {
+    let shown = Show {
         page,
         outcome,
         request: found,
         credential,
         tenant,
-    })
+    };
+    with_sign_in(&portal, html(&shown))
 }
 
 /// Looks again whether a consent that was still spreading works.

@@ -65,6 +65,8 @@ struct Show {
     redirect_uri: String,
     manifest: String,
     permissions: &'static [Permission],
+    pin: String,
+    pin_error: Option<String>,
 }
 
 /// A credential's state as people see it.
@@ -177,7 +179,7 @@ fn edit_page(
 }
 
 /// A form that leads on to Microsoft needs its hosts in the policy.
-fn with_sign_in(portal: &Portal, answer: Answer) -> Answer {
+pub(super) fn with_sign_in(portal: &Portal, answer: Answer) -> Answer {
     let mut response = answer?;
     if let Ok(value) = guard::policy_with_sign_in(portal).parse() {
         response
@@ -279,21 +281,41 @@ pub(crate) async fn show(
     let credential = credential::get(&principal.scope, *id)
         .await?
         .ok_or(PageProblem::NotFound)?;
-    let page = frame(&request, &portal, &principal, &credential.name)
+    show_credential(&request, &portal, &principal, credential, (String::new(), None)).await
+}
+
+/// The credential's page; with what was typed for a tenant, and what is wrong with it.
+pub(super) async fn show_credential(
+    request: &HttpRequest,
+    portal: &Portal,
+    principal: &Signed,
+    credential: Credential,
+    (pin, pin_error): (String, Option<String>),
+) -> Answer {
+    let page = frame(request, portal, principal, &credential.name)
         .await?
         .under("Microsoft Entra ID", ENTRA);
+    let status = match pin_error {
+        Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        None => StatusCode::OK,
+    };
     let mapped = mapping::list(&principal.scope, None).await?;
     let show = Show {
         page,
-        cloud: cloud_label(&portal, &credential.cloud),
-        tenants: tenant::list(&principal.scope, Some(*id)).await?,
-        mapped: mapped.into_iter().map(|m| m.mapping.directory_id).collect(),
+        cloud: cloud_label(portal, &credential.cloud),
+        tenants: tenant::list(&principal.scope, Some(credential.id)).await?,
+        mapped: mapped
+            .into_iter()
+            .map(|m| m.mapping.directory_id)
+            .collect(),
         redirect_uri: portal.consent.redirect_uri.clone(),
         manifest: manifest(),
         permissions: permission::MANIFEST,
         credential,
+        pin,
+        pin_error,
     };
-    with_sign_in(&portal, html(&show))
+    with_sign_in(portal, html_status(status, &show))
 }
 
 pub(crate) async fn edit(

@@ -10,7 +10,7 @@ use model::{
 };
 use serde::Deserialize;
 
-use super::mappings::{choose as choose_credential, saved, wizard_frame};
+use super::mappings::{MAPPINGS, choose as choose_credential, saved, wizard_frame};
 use crate::{
     Portal,
     guard::Signed,
@@ -42,7 +42,8 @@ impl ChooseTenants {
             ("q", &self.list.q),
             ("sort", &turned),
         ];
-        format!("?{}", query(&pairs).trim_start_matches('?'))
+        // Also on the answer to a form, whose own address is another.
+        format!("{MAPPINGS}/import{}", query(&pairs))
     }
 
     fn aria_sort(&self, column: &str) -> &'static str {

@@ -195,7 +195,7 @@ pub(crate) async fn save(
     }
     let finish = action == "finish" && errors.is_empty();
     if finish && chosen.is_empty() {
-        errors.push("Add at least one pair with + before you finish.".into());
+        errors.push("Add at least one pair before you finish.".into());
     }
     if finish && errors.is_empty() {
         let pairs: Vec<Pair> = chosen

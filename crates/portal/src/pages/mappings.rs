@@ -30,6 +30,7 @@ struct Index {
     search: String,
     unmapped: usize,
     saved: usize,
+    deleted: bool,
 }
 
 #[derive(Template)]
@@ -76,6 +77,8 @@ pub(crate) struct ListQuery {
     q: String,
     #[serde(default)]
     saved: usize,
+    #[serde(default)]
+    deleted: String,
 }
 
 /// The chosen credential among the live ones: the one of the address, else the first.
@@ -95,7 +98,12 @@ pub(super) async fn choose(
                 .cloned()
                 .ok_or(PageProblem::NotFound)?,
         ),
-        None => all.first().cloned(),
+        // One that works goes before one that never did.
+        None => all
+            .iter()
+            .find(|c| c.last_success_at.is_some())
+            .or(all.first())
+            .cloned(),
     };
     Ok((all, chosen))
 }
@@ -135,6 +143,7 @@ pub(crate) async fn index(
         search: list.q.clone(),
         unmapped,
         saved: list.saved,
+        deleted: !list.deleted.is_empty(),
     })
 }
 
@@ -196,7 +205,7 @@ pub(crate) async fn delete(principal: Signed, id: web::Path<MappingId>) -> Answe
     let credential = row.mapping.credential_id.to_string();
     Ok(see_other(&format!(
         "{MAPPINGS}{}",
-        query(&[("credential", &credential)])
+        query(&[("credential", &credential), ("deleted", "yes")])
     )))
 }
 

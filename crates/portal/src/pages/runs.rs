@@ -13,7 +13,7 @@ use crate::{
     Portal,
     guard::Signed,
     problem::PageProblem,
-    view::{Answer, PAGE_SIZE, Page, Pager, duration_words, filters, html, query, see_other},
+    view::{Answer, PAGE_SIZE, Page, Pager, collector_label, duration_words, filters, html, query, see_other},
 };
 
 #[derive(Template)]
@@ -226,13 +226,19 @@ pub(crate) async fn index(
     let mut rows = Vec::new();
     for run in found.rows {
         let collectors = run::collectors(scope, &run).await?;
-        let running = collectors
+        use model::CollectorState::{Failed, Partial, Running, Skipped};
+        // What is being read, or what did not succeed and why.
+        let note = collectors
             .iter()
-            .find(|c| c.state == model::CollectorState::Running);
+            .find(|c| matches!(c.state, Running | Failed | Partial | Skipped))
+            .map_or(String::new(), |c| match &c.reason {
+                Some(reason) => format!("{}: {reason}", collector_label(&c.name)),
+                None => collector_label(&c.name),
+            });
         rows.push(Row {
             company: names.get(&run.company_id).cloned().unwrap_or_default(),
             read: collectors.iter().map(|c| c.objects_read).sum(),
-            note: running.map_or(String::new(), |c| c.name.clone()),
+            note,
             run,
         });
     }
