@@ -33,7 +33,11 @@ impl Drop for Process {
 
 /// Starts the release binary and reads its output up to a line that begins with `last`.
 fn start(args: &[&str], last: &str) -> (Process, String) {
-    let mut child = Command::new(binary()).args(args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Command::new(binary())
+        .args(args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut printed = String::new();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     while let Some(Ok(line)) = lines.next() {
@@ -57,7 +61,12 @@ fn binary() -> PathBuf {
 }
 
 fn after<'a>(text: &'a str, mark: &str) -> &'a str {
-    text.split(mark).nth(1).unwrap().split_whitespace().next().unwrap()
+    text.split(mark)
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
 }
 
 fn number(name: &str, or: usize) -> usize {
@@ -108,7 +117,14 @@ fn lists() -> Vec<(&'static str, String)> {
 }
 
 async fn page(http: &Client, token: &str, url: &str) -> Value {
-    http.get(url).bearer_auth(token).send().await.unwrap().json().await.unwrap()
+    http.get(url)
+        .bearer_auth(token)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap()
 }
 
 /// Rows of text per table, as bare as the data allows.
@@ -116,8 +132,9 @@ fn insert(db: &mut rusqlite::Connection, table: &str, width: usize, rows: &[Vec<
     let tx = db.transaction().unwrap();
     {
         let marks = vec!["?"; width].join(",");
-        let mut statement =
-            tx.prepare(&format!("INSERT OR REPLACE INTO {table} VALUES ({marks})")).unwrap();
+        let mut statement = tx
+            .prepare(&format!("INSERT OR REPLACE INTO {table} VALUES ({marks})"))
+            .unwrap();
         for row in rows {
             statement.execute(rusqlite::params_from_iter(row)).unwrap();
         }
@@ -138,18 +155,78 @@ fn texts(item: &Value, names: &[&str]) -> Vec<Option<String>> {
 
 async fn floor(http: &Client, world: &World, path: &Path) -> Duration {
     let names: [(&str, &[&str]); 4] = [
-        ("users", &["id", "displayName", "userPrincipalName", "mail", "givenName", "surname", "jobTitle", "department", "officeLocation", "companyName", "employeeId", "employeeType", "usageLocation", "userType", "externalUserState", "accountEnabled", "onPremisesSyncEnabled", "assignedLicenses", "createdDateTime", "lastPasswordChangeDateTime"]),
-        ("groups", &["id", "displayName", "description", "groupTypes", "securityEnabled", "mailEnabled", "mail", "visibility", "membershipRule", "isAssignableToRole", "onPremisesSyncEnabled", "createdDateTime"]),
-        ("mfa", &["id", "isAdmin", "isMfaRegistered", "isMfaCapable", "isPasswordlessCapable", "methodsRegistered", "lastUpdatedDateTime"]),
+        (
+            "users",
+            &[
+                "id",
+                "displayName",
+                "userPrincipalName",
+                "mail",
+                "givenName",
+                "surname",
+                "jobTitle",
+                "department",
+                "officeLocation",
+                "companyName",
+                "employeeId",
+                "employeeType",
+                "usageLocation",
+                "userType",
+                "externalUserState",
+                "accountEnabled",
+                "onPremisesSyncEnabled",
+                "assignedLicenses",
+                "createdDateTime",
+                "lastPasswordChangeDateTime",
+            ],
+        ),
+        (
+            "groups",
+            &[
+                "id",
+                "displayName",
+                "description",
+                "groupTypes",
+                "securityEnabled",
+                "mailEnabled",
+                "mail",
+                "visibility",
+                "membershipRule",
+                "isAssignableToRole",
+                "onPremisesSyncEnabled",
+                "createdDateTime",
+            ],
+        ),
+        (
+            "mfa",
+            &[
+                "id",
+                "isAdmin",
+                "isMfaRegistered",
+                "isMfaCapable",
+                "isPasswordlessCapable",
+                "methodsRegistered",
+                "lastUpdatedDateTime",
+            ],
+        ),
         ("members", &["id", "displayName", "@odata.type"]),
     ];
     let mut db = rusqlite::Connection::open(path).unwrap();
     // The same promises as the product's database.
-    db.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON").unwrap();
+    db.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON")
+        .unwrap();
     for (table, columns) in names {
         let list: Vec<String> = columns.iter().map(|c| format!("\"{c}\" TEXT")).collect();
-        let (extra, key) = if table == "members" { ("g TEXT, ", "g, id") } else { ("", "id") };
-        db.execute_batch(&format!("CREATE TABLE {table} ({extra}{}, PRIMARY KEY ({key}))", list.join(", "))).unwrap();
+        let (extra, key) = if table == "members" {
+            ("g TEXT, ", "g, id")
+        } else {
+            ("", "id")
+        };
+        db.execute_batch(&format!(
+            "CREATE TABLE {table} ({extra}{}, PRIMARY KEY ({key}))",
+            list.join(", ")
+        ))
+        .unwrap();
     }
     let began = Instant::now();
     let token = token(http, world).await;
@@ -175,7 +252,10 @@ async fn floor(http: &Client, world: &World, path: &Path) -> Duration {
         let mut reads = tokio::task::JoinSet::new();
         for group in chunk {
             let (http, token, group) = (http.clone(), token.clone(), group.clone());
-            let url = format!("{}v1.0/groups/{group}/members?$select=id,displayName&$top=999", world.root);
+            let url = format!(
+                "{}v1.0/groups/{group}/members?$select=id,displayName&$top=999",
+                world.root
+            );
             reads.spawn(async move {
                 let mut rows = Vec::new();
                 let mut next = Some(url);
@@ -208,15 +288,39 @@ async fn product(http: &Client, world: &World, folder: &Path) -> (Duration, f64,
     let data = folder.join("data");
     let data = data.to_str().unwrap();
     let config = folder.join("tenantry.toml");
-    std::fs::write(&config, format!("[clouds.custom]\nlogin = \"{0}\"\ngraph = \"{0}\"\nlimits = \"none\"\n", world.root)).unwrap();
+    std::fs::write(
+        &config,
+        format!(
+            "[clouds.custom]\nlogin = \"{0}\"\ngraph = \"{0}\"\nlimits = \"none\"\n",
+            world.root
+        ),
+    )
+    .unwrap();
     let config = config.to_str().unwrap();
     let made = Command::new(binary())
-        .args(["partner", "add", "Bench", "--owner", "o@bench.example", "--token", "--data-dir", data])
+        .args([
+            "partner",
+            "add",
+            "Bench",
+            "--owner",
+            "o@bench.example",
+            "--token",
+            "--data-dir",
+            data,
+        ])
         .output()
         .unwrap();
     let token = after(std::str::from_utf8(&made.stdout).unwrap(), "API token: ").to_owned();
     let (server, printed) = start(
-        &["serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--config", config],
+        &[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data-dir",
+            data,
+            "--config",
+            config,
+        ],
         "Tenantry listens",
     );
     let api = format!("{}api/v1", after(&printed, "listens on "));
@@ -225,16 +329,40 @@ async fn product(http: &Client, world: &World, folder: &Path) -> (Duration, f64,
             Some(body) => http.post(format!("{api}{path}")).json(&body),
             None => http.get(format!("{api}{path}")),
         };
-        request.bearer_auth(&token).send().await.unwrap().json().await.unwrap()
+        request
+            .bearer_auth(&token)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
     };
-    let credential = send("/credentials", Some(json!({ "name": "Bench", "cloud": "custom",
-        "directory_id": world.home, "client_id": world.client_id, "client_secret": world.secret }))).await;
-    let begun = send("/consent-requests",
-        Some(json!({ "credential_id": credential["id"], "directory_id": world.tenant }))).await;
-    http.get(begun["url"].as_str().unwrap()).send().await.unwrap();
+    let credential = send(
+        "/credentials",
+        Some(json!({ "name": "Bench", "cloud": "custom",
+        "directory_id": world.home, "client_id": world.client_id, "client_secret": world.secret })),
+    )
+    .await;
+    let begun = send(
+        "/consent-requests",
+        Some(json!({ "credential_id": credential["id"], "directory_id": world.tenant })),
+    )
+    .await;
+    http.get(begun["url"].as_str().unwrap())
+        .send()
+        .await
+        .unwrap();
     let tenants = send("/tenants", None).await;
-    let mapping = send("/mappings", Some(json!({ "tenant_id": tenants["value"][0]["id"] }))).await;
-    let runs = format!("/runs?kind=directory&mapping_id={}", mapping["id"].as_str().unwrap());
+    let mapping = send(
+        "/mappings",
+        Some(json!({ "tenant_id": tenants["value"][0]["id"] })),
+    )
+    .await;
+    let runs = format!(
+        "/runs?kind=directory&mapping_id={}",
+        mapping["id"].as_str().unwrap()
+    );
     let began = Instant::now();
     let run = loop {
         let found = send(&runs, None).await["value"][0].clone();
@@ -243,7 +371,10 @@ async fn product(http: &Client, world: &World, folder: &Path) -> (Duration, f64,
             "completed" => break found,
             other => panic!("the run ended {other}: {found}"),
         }
-        assert!(began.elapsed() < Duration::from_secs(900), "the run does not end");
+        assert!(
+            began.elapsed() < Duration::from_secs(900),
+            "the run does not end"
+        );
     };
     let took = began.elapsed();
     let detail = send(&format!("/runs/{}", run["id"].as_str().unwrap()), None).await;
@@ -252,18 +383,32 @@ async fn product(http: &Client, world: &World, folder: &Path) -> (Duration, f64,
 
 #[tokio::main]
 async fn main() {
-    rustls::crypto::ring::default_provider().install_default().unwrap();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .unwrap();
     let (users, groups, memberships) = (
         number("--users", 100_000),
         number("--groups", 2_000),
         number("--memberships", 100_000),
     );
     let (_sim, printed) = start(
-        &["sim", "--sim-listen", "127.0.0.1:0", "--users", &users.to_string(), "--groups",
-            &groups.to_string(), "--memberships", &memberships.to_string()],
+        &[
+            "sim",
+            "--sim-listen",
+            "127.0.0.1:0",
+            "--users",
+            &users.to_string(),
+            "--groups",
+            &groups.to_string(),
+            "--memberships",
+            &memberships.to_string(),
+        ],
         "graph =",
     );
-    let tenant = printed.lines().find(|l| l.ends_with("Measured Works")).unwrap();
+    let tenant = printed
+        .lines()
+        .find(|l| l.ends_with("Measured Works"))
+        .unwrap();
     let world = World {
         root: after(&printed, "cloud: ").to_owned(),
         tenant: after(tenant, "Directory: ").to_owned(),
@@ -276,8 +421,12 @@ async fn main() {
     println!("{users} users, {groups} groups, {memberships} memberships, MFA registration");
     let (took, memory, run) = product(&http, &world, folder.path()).await;
     for collector in run["collectors"].as_array().unwrap() {
-        println!("  {:<18} {:>7} read, {:>5} requests", collector["name"].as_str().unwrap(),
-            collector["read"], collector["requests"]);
+        println!(
+            "  {:<18} {:>7} read, {:>5} requests",
+            collector["name"].as_str().unwrap(),
+            collector["read"],
+            collector["requests"]
+        );
     }
     let bare = floor(&http, &world, &folder.path().join("floor.db")).await;
     let (took, bare) = (took.as_secs_f64(), bare.as_secs_f64());

@@ -91,8 +91,11 @@ impl TestApp {
             Database::Sqlite => format!("sqlite:{}", directory.path().join("t.db").display()),
             Database::Postgres(server) => fresh_database(&server).await,
         };
-        let sim = Sim::start(world, ([127, 0, 0, 1], 0).into(), None).await.unwrap();
-        let keyring = Keyring::new(FileProvider::open_or_create(&directory.path().join("key")).unwrap());
+        let sim = Sim::start(world, ([127, 0, 0, 1], 0).into(), None)
+            .await
+            .unwrap();
+        let keyring =
+            Keyring::new(FileProvider::open_or_create(&directory.path().join("key")).unwrap());
         let clock = Clock::system();
         let db = Db::connect(&url, clock.clone()).await.unwrap();
         db.migrate().await.unwrap();
@@ -110,11 +113,14 @@ impl TestApp {
             limiter: Limiter::default(),
             keyring,
         };
-        let partner = partner::create(&db, &connection.keyring, "Halden MSP").await.unwrap();
+        let partner = partner::create(&db, &connection.keyring, "Halden MSP")
+            .await
+            .unwrap();
         let token = owner(&db, partner, OWNER).await;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let public_url: url::Url =
-            format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let public_url: url::Url = format!("http://{}/", listener.local_addr().unwrap())
+            .parse()
+            .unwrap();
         let portal = Portal {
             db: db.clone(),
             consent: Consent {
@@ -186,7 +192,10 @@ impl TestApp {
     ) -> (StatusCode, Value) {
         let mut request = self
             .http
-            .request(method.parse().unwrap(), format!("{}/api/v1{path}", self.url))
+            .request(
+                method.parse().unwrap(),
+                format!("{}/api/v1{path}", self.url),
+            )
             .bearer_auth(token);
         if let Some(body) = body {
             request = request.json(&body);
@@ -216,10 +225,13 @@ impl TestApp {
     pub async fn credential(&self) -> String {
         let application = self.application();
         let made = self
-            .post("/credentials", json!({
-                "name": "Main", "cloud": "custom", "directory_id": application.home,
-                "client_id": application.client_id, "client_secret": application.secret,
-            }))
+            .post(
+                "/credentials",
+                json!({
+                    "name": "Main", "cloud": "custom", "directory_id": application.home,
+                    "client_id": application.client_id, "client_secret": application.secret,
+                }),
+            )
             .await;
         made["id"].as_str().unwrap().to_owned()
     }
@@ -237,7 +249,10 @@ impl TestApp {
     /// Consents as a script does: follows the URL of a pinned request. Answers our tenant's id.
     pub async fn consent(&self, credential: &str, directory: Uuid) -> String {
         let begun = self
-            .post("/consent-requests", json!({ "credential_id": credential, "directory_id": directory }))
+            .post(
+                "/consent-requests",
+                json!({ "credential_id": credential, "directory_id": directory }),
+            )
             .await;
         let followed = reqwest::Client::builder()
             .redirect(Policy::limited(5))
@@ -249,7 +264,10 @@ impl TestApp {
             .unwrap();
         assert_eq!(followed.status(), 200, "{}", followed.text().await.unwrap());
         let done = self
-            .get(&format!("/consent-requests/{}", begun["id"].as_str().unwrap()))
+            .get(&format!(
+                "/consent-requests/{}",
+                begun["id"].as_str().unwrap()
+            ))
             .await;
         assert_eq!(done["outcome"], "granted", "{done}");
         done["tenant_id"].as_str().unwrap().to_owned()
@@ -257,7 +275,11 @@ impl TestApp {
 
     /// Credential, consent and mapping of one directory; answers (company id, mapping id).
     pub async fn connected(&self, name: &str) -> (String, String) {
-        let credential = match self.get("/credentials").await["value"].as_array().unwrap().first() {
+        let credential = match self.get("/credentials").await["value"]
+            .as_array()
+            .unwrap()
+            .first()
+        {
             Some(c) => c["id"].as_str().unwrap().to_owned(),
             None => self.credential().await,
         };
@@ -282,12 +304,17 @@ impl TestApp {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("run {run} did not get there: {}", self.get(&format!("/runs/{run}")).await);
+        panic!(
+            "run {run} did not get there: {}",
+            self.get(&format!("/runs/{run}")).await
+        );
     }
 
     /// The newest run of a mapping and kind.
     pub async fn newest_run(&self, mapping: &str, kind: &str) -> String {
-        let runs = self.get(&format!("/runs?mapping_id={mapping}&kind={kind}")).await;
+        let runs = self
+            .get(&format!("/runs?mapping_id={mapping}&kind={kind}"))
+            .await;
         text(&runs["value"][0], "id")
     }
 
@@ -335,7 +362,10 @@ impl TestApp {
     pub async fn browser(&self) -> Browser {
         let browser = self.stranger();
         let response = browser
-            .post("/sign-in", &[("email", OWNER), ("password", PASSWORD), ("next", "")])
+            .post(
+                "/sign-in",
+                &[("email", OWNER), ("password", PASSWORD), ("next", "")],
+            )
             .await;
         assert_eq!(response.status(), 303);
         browser
@@ -381,8 +411,12 @@ pub fn text(value: &Value, field: &str) -> String {
 pub async fn owner(db: &Db, partner: PartnerId, email: &str) -> String {
     let scope = Scope::operator(db, partner);
     let hash = portal::hash_password(PASSWORD).await.unwrap();
-    let member = member::create(&scope, email, &hash, Role::Owner).await.unwrap();
-    api_token::create(&scope, member, "test", Role::Owner, None).await.unwrap()
+    let member = member::create(&scope, email, &hash, Role::Owner)
+        .await
+        .unwrap();
+    api_token::create(&scope, member, "test", Role::Owner, None)
+        .await
+        .unwrap()
 }
 
 /// A browser without script: cookies, forms, no automatic redirects.
@@ -393,8 +427,17 @@ pub struct Browser {
 
 impl Browser {
     pub async fn get(&self, path: &str) -> Response {
-        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.url) };
-        self.http.get(url).header("accept", "text/html").send().await.unwrap()
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}{path}", self.url)
+        };
+        self.http
+            .get(url)
+            .header("accept", "text/html")
+            .send()
+            .await
+            .unwrap()
     }
 
     pub async fn page(&self, path: &str) -> String {
@@ -404,8 +447,15 @@ impl Browser {
     }
 
     pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Response {
-        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.url) };
-        let origin = url::Url::parse(&url).unwrap().origin().ascii_serialization();
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}{path}", self.url)
+        };
+        let origin = url::Url::parse(&url)
+            .unwrap()
+            .origin()
+            .ascii_serialization();
         self.http
             .post(url)
             .header("accept", "text/html")
@@ -432,7 +482,9 @@ pub fn parameters(url: &str) -> Vec<(String, String)> {
 
 /// `TENANTRY_SHARED` or the folder beside the checkout, where a machine has it.
 pub fn shared(path: &str) -> Option<PathBuf> {
-    let found = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(path);
+    let found = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared")
+        .join(path);
     if found.exists() {
         Some(found)
     } else {

@@ -2,12 +2,18 @@
 
 use serde_json::{Value, json};
 
-use crate::{app::{TestApp, text}, on_both};
+use crate::{
+    app::{TestApp, text},
+    on_both,
+};
 
 async fn refused(app: &TestApp, path: &str, body: Value) -> Vec<(String, String)> {
     let (status, problem) = app.api("POST", path, Some(body)).await;
     assert_eq!(status, 422, "{problem}");
-    problem["errors"].as_array().unwrap().iter()
+    problem["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
         .map(|e| (text(e, "field"), text(e, "message")))
         .collect()
 }

@@ -17,7 +17,10 @@ async fn begin(app: &TestApp, browser: &Browser, pinned: &str) -> String {
         None => app.credential().await,
     };
     let answer = browser
-        .post(&format!("{CREDENTIALS}/{id}/consent"), &[("directory_id", pinned)])
+        .post(
+            &format!("{CREDENTIALS}/{id}/consent"),
+            &[("directory_id", pinned)],
+        )
         .await;
     assert_eq!(answer.status(), 303);
     location(&answer)

@@ -51,17 +51,47 @@ impl Process {
 fn dump(data: &Path) -> String {
     let db = rusqlite::Connection::open(data.join("tenantry.db")).unwrap();
     let mut out = String::new();
-    for table in ["users", "groups", "group_members", "mfa_registrations", "domains",
-        "secure_scores", "control_scores", "control_profiles"] {
+    for table in [
+        "users",
+        "groups",
+        "group_members",
+        "mfa_registrations",
+        "domains",
+        "secure_scores",
+        "control_scores",
+        "control_profiles",
+    ] {
         let columns: Vec<String> = db
-            .prepare(&format!("SELECT name FROM pragma_table_info('{table}')")).unwrap()
-            .query_map([], |row| row.get::<_, String>(0)).unwrap()
+            .prepare(&format!("SELECT name FROM pragma_table_info('{table}')"))
+            .unwrap()
+            .query_map([], |row| row.get::<_, String>(0))
+            .unwrap()
             .map(Result::unwrap)
-            .filter(|c| !["partner_id", "mapping_id", "company_id", "generation", "first_seen_at", "changed_at"].contains(&c.as_str()))
+            .filter(|c| {
+                ![
+                    "partner_id",
+                    "mapping_id",
+                    "company_id",
+                    "generation",
+                    "first_seen_at",
+                    "changed_at",
+                ]
+                .contains(&c.as_str())
+            })
             .collect();
-        let list = columns.iter().map(|c| format!("quote({c})")).collect::<Vec<_>>().join(" || '|' || ");
-        let mut statement = db.prepare(&format!("SELECT {list} FROM {table} ORDER BY 1")).unwrap();
-        let rows: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let list = columns
+            .iter()
+            .map(|c| format!("quote({c})"))
+            .collect::<Vec<_>>()
+            .join(" || '|' || ");
+        let mut statement = db
+            .prepare(&format!("SELECT {list} FROM {table} ORDER BY 1"))
+            .unwrap();
+        let rows: Vec<String> = statement
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
         out.push_str(&format!("{table}: {}\n{}\n", rows.len(), rows.join("\n")));
     }
     out
@@ -75,8 +105,12 @@ struct Client {
 
 impl Client {
     async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Option<Value> {
-        let mut request = self.http
-            .request(method.parse().unwrap(), format!("{}/api/v1{path}", self.root))
+        let mut request = self
+            .http
+            .request(
+                method.parse().unwrap(),
+                format!("{}/api/v1{path}", self.root),
+            )
             .bearer_auth(&self.token);
         if let Some(body) = body {
             request = request.json(&body);
@@ -93,7 +127,10 @@ impl Client {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("{path} did not get there: {:?}", self.send("GET", path, None).await);
+        panic!(
+            "{path} did not get there: {:?}",
+            self.send("GET", path, None).await
+        );
     }
 }
 
@@ -103,44 +140,101 @@ async fn synced(app: &TestApp, port: u16, kills: usize) -> String {
     std::fs::write(folder.path().join("tenantry.toml"), format!(
         "[clouds.custom]\nlogin = \"{0}\"\ngraph = \"{0}\"\nlimits = \"none\"\n[worker]\nlease_seconds = 2\n", app.sim.url())).unwrap();
     let made = Command::new(binary())
-        .args(["partner", "add", "Halden", "--owner", "o@halden.example", "--token", "--data-dir"])
+        .args([
+            "partner",
+            "add",
+            "Halden",
+            "--owner",
+            "o@halden.example",
+            "--token",
+            "--data-dir",
+        ])
         .arg(folder.path().join("data"))
-        .output().unwrap();
+        .output()
+        .unwrap();
     let printed = String::from_utf8(made.stdout).unwrap();
     assert!(printed.contains("Invitation: http://"), "{printed}");
-    let token = printed.lines().find_map(|l| l.strip_prefix("API token: ")).unwrap().to_owned();
+    let token = printed
+        .lines()
+        .find_map(|l| l.strip_prefix("API token: "))
+        .unwrap()
+        .to_owned();
     let mut process = Process::start(folder.path(), port);
-    let client = Client { http: reqwest::Client::new(), root: format!("http://127.0.0.1:{port}"), token };
-    client.until("/credentials", |v| v["value"].is_array()).await;
+    let client = Client {
+        http: reqwest::Client::new(),
+        root: format!("http://127.0.0.1:{port}"),
+        token,
+    };
+    client
+        .until("/credentials", |v| v["value"].is_array())
+        .await;
     let application = app.application();
-    let credential = client.send("POST", "/credentials", Some(json!({
+    let credential = client
+        .send(
+            "POST",
+            "/credentials",
+            Some(json!({
         "name": "Main", "cloud": "custom", "directory_id": application.home,
-        "client_id": application.client_id, "client_secret": application.secret }))).await.unwrap();
+        "client_id": application.client_id, "client_secret": application.secret })),
+        )
+        .await
+        .unwrap();
     let directory = app.directory("Tailspin").id;
-    let begun = client.send("POST", "/consent-requests",
-        Some(json!({ "credential_id": credential["id"], "directory_id": directory }))).await.unwrap();
-    client.http.get(begun["url"].as_str().unwrap()).send().await.unwrap();
+    let begun = client
+        .send(
+            "POST",
+            "/consent-requests",
+            Some(json!({ "credential_id": credential["id"], "directory_id": directory })),
+        )
+        .await
+        .unwrap();
+    client
+        .http
+        .get(begun["url"].as_str().unwrap())
+        .send()
+        .await
+        .unwrap();
     let tenants = client.send("GET", "/tenants", None).await.unwrap();
     // Each page takes a while, so that a kill meets the middle.
     app.sim.clear_faults();
     if kills > 0 {
-        app.sim.fail_next(Fault::always("/v1.0/users?", Kind::Slow { ms: 250 }));
+        app.sim
+            .fail_next(Fault::always("/v1.0/users?", Kind::Slow { ms: 250 }));
     }
-    let mapping = client.send("POST", "/mappings", Some(json!({ "tenant_id": tenants["value"][0]["id"] }))).await.unwrap();
+    let mapping = client
+        .send(
+            "POST",
+            "/mappings",
+            Some(json!({ "tenant_id": tenants["value"][0]["id"] })),
+        )
+        .await
+        .unwrap();
     let runs = format!("/runs?mapping_id={}&kind=directory", text(&mapping, "id"));
     for kill in 0..kills {
-        let is_amid = |v: &Value| {
-            v["value"][0]["state"] == "running" && v["value"][0]["attempt"] == kill + 1
-        };
+        let is_amid =
+            |v: &Value| v["value"][0]["state"] == "running" && v["value"][0]["attempt"] == kill + 1;
         client.until(&runs, is_amid).await;
         tokio::time::sleep(Duration::from_millis(600)).await;
         process.kill();
         process = Process::start(folder.path(), port);
     }
-    let ended = client.until(&runs, |v| v["value"][0]["state"] == "completed").await;
-    assert_eq!(ended["value"].as_array().unwrap().len(), 1, "the same run went on: {ended}");
-    assert_eq!(ended["value"][0]["attempt"].as_u64().unwrap(), kills as u64 + 1);
-    client.until("/runs?kind=secure_score", |v| v["value"][0]["state"] == "completed").await;
+    let ended = client
+        .until(&runs, |v| v["value"][0]["state"] == "completed")
+        .await;
+    assert_eq!(
+        ended["value"].as_array().unwrap().len(),
+        1,
+        "the same run went on: {ended}"
+    );
+    assert_eq!(
+        ended["value"][0]["attempt"].as_u64().unwrap(),
+        kills as u64 + 1
+    );
+    client
+        .until("/runs?kind=secure_score", |v| {
+            v["value"][0]["state"] == "completed"
+        })
+        .await;
     process.kill();
     dump(&folder.path().join("data"))
 }
@@ -149,7 +243,13 @@ async fn synced(app: &TestApp, port: u16, kills: usize) -> String {
 fn kill_9_amid_a_sync_changes_nothing_in_the_end() {
     crate::app::run(|| async {
         let app = TestApp::start(Database::Sqlite).await;
-        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let free = || {
+            std::net::TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port()
+        };
         let undisturbed = synced(&app, free(), 0).await;
         assert!(undisturbed.contains("users: 5000"));
         let killed = synced(&app, free(), 2).await;

@@ -4,17 +4,26 @@
 use portal::routes::{Access, TABLE};
 use serde_json::json;
 
-use crate::{app::{owner, text}, on_both};
+use crate::{
+    app::{owner, text},
+    on_both,
+};
 
 /// A path of the table with our own ids put in.
 fn fill(path: &str, ids: &[(&str, String)]) -> String {
-    let kind = ids.iter().find(|(start, _)| path.starts_with(start)).map(|(_, id)| id.clone());
-    path.replace("{id}", &kind.unwrap_or_else(|| uuid::Uuid::from_u128(9).to_string()))
-        .replace("{object}", "x")
-        .replace("{control}", "x")
-        .replace("{group_id}", "x")
-        .replace("{token}", "x")
-        .replace("{path:.*}", "css/app.css")
+    let kind = ids
+        .iter()
+        .find(|(start, _)| path.starts_with(start))
+        .map(|(_, id)| id.clone());
+    path.replace(
+        "{id}",
+        &kind.unwrap_or_else(|| uuid::Uuid::from_u128(9).to_string()),
+    )
+    .replace("{object}", "x")
+    .replace("{control}", "x")
+    .replace("{group_id}", "x")
+    .replace("{token}", "x")
+    .replace("{path:.*}", "css/app.css")
 }
 
 on_both! {

@@ -2,7 +2,13 @@
 //! with time moved by the clock. Each test exists once and is run on SQLite and, when
 //! `TENANTRY_TEST_POSTGRES` names a server, on PostgreSQL.
 
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
 
 mod app;
 mod bad_input;

@@ -14,9 +14,13 @@ fn shapes_of_our_own_are_decoded() {
     let user: types::User = serde_json::from_value(json!({
         "id": "1", "displayName": null, "userPrincipalName": "a@b", "accountEnabled": null,
         "createdDateTime": "not a time", "assignedLicenses": null, "somethingNew": {"x": 1},
-    })).unwrap();
+    }))
+    .unwrap();
     assert_eq!(user.display_name, "");
-    assert_eq!((user.account_enabled, user.created_date_time.is_some()), (None, false));
+    assert_eq!(
+        (user.account_enabled, user.created_date_time.is_some()),
+        (None, false)
+    );
     assert!(user.assigned_licenses.is_none(), "unknown, not unlicensed");
     let score: types::SecureScore = serde_json::from_value(json!({
         "id": "t_2026-11-20", "currentScore": "402.5", "maxScore": 910, "averageComparativeScores": null,
@@ -29,7 +33,8 @@ fn shapes_of_our_own_are_decoded() {
             {"state": "Default", "updatedDateTime": null},
             {"state": "Ignored", "updatedDateTime": "2026-01-02T00:00:00Z"},
             {"state": "Reviewed", "updatedDateTime": "2026-01-01T00:00:00Z"}],
-    })).unwrap();
+    }))
+    .unwrap();
     assert_eq!(profile.state(), Some("Ignored"));
 }
 
@@ -44,7 +49,9 @@ fn no_field_lost(wire: &Value, decoded: &[(&str, Value)], file: &str) {
 
 #[test]
 fn recorded_traffic_is_decoded_without_loss() {
-    let Some(folder) = shared("data/recorded") else { return };
+    let Some(folder) = shared("data/recorded") else {
+        return;
+    };
     let mut decoded = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -52,43 +59,97 @@ fn recorded_traffic_is_decoded_without_loss() {
         let exchanges: Vec<Value> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         for exchange in exchanges.iter().filter(|e| e["status"] == 200) {
             let url = exchange["url"].as_str().unwrap();
-            let path = url.split("/v1.0").nth(1).unwrap_or("").split('?').next().unwrap();
+            let path = url
+                .split("/v1.0")
+                .nth(1)
+                .unwrap_or("")
+                .split('?')
+                .next()
+                .unwrap();
             for wire in exchange["body"]["value"].as_array().into_iter().flatten() {
                 decoded += 1;
                 match path {
                     "/users" => {
                         let u: types::User = serde_json::from_value(wire.clone()).unwrap();
-                        no_field_lost(wire, &[("id", json!(u.id)), ("displayName", json!(u.display_name)),
-                            ("userPrincipalName", json!(u.user_principal_name)), ("mail", json!(u.mail)),
-                            ("givenName", json!(u.given_name)), ("surname", json!(u.surname)),
-                            ("jobTitle", json!(u.job_title)), ("department", json!(u.department)),
-                            ("officeLocation", json!(u.office_location)), ("employeeType", json!(u.employee_type)),
-                            ("usageLocation", json!(u.usage_location)), ("userType", json!(u.user_type)),
-                            ("accountEnabled", json!(u.account_enabled))], &file);
-                        assert_eq!(wire["lastPasswordChangeDateTime"].is_string(), u.last_password_change_date_time.is_some());
+                        no_field_lost(
+                            wire,
+                            &[
+                                ("id", json!(u.id)),
+                                ("displayName", json!(u.display_name)),
+                                ("userPrincipalName", json!(u.user_principal_name)),
+                                ("mail", json!(u.mail)),
+                                ("givenName", json!(u.given_name)),
+                                ("surname", json!(u.surname)),
+                                ("jobTitle", json!(u.job_title)),
+                                ("department", json!(u.department)),
+                                ("officeLocation", json!(u.office_location)),
+                                ("employeeType", json!(u.employee_type)),
+                                ("usageLocation", json!(u.usage_location)),
+                                ("userType", json!(u.user_type)),
+                                ("accountEnabled", json!(u.account_enabled)),
+                            ],
+                            &file,
+                        );
+                        assert_eq!(
+                            wire["lastPasswordChangeDateTime"].is_string(),
+                            u.last_password_change_date_time.is_some()
+                        );
                     }
                     "/groups" => {
                         let g: types::Group = serde_json::from_value(wire.clone()).unwrap();
-                        no_field_lost(wire, &[("id", json!(g.id)), ("displayName", json!(g.display_name)),
-                            ("description", json!(g.description)), ("groupTypes", json!(g.group_types)),
-                            ("securityEnabled", json!(g.security_enabled)), ("mailEnabled", json!(g.mail_enabled)),
-                            ("mail", json!(g.mail)), ("visibility", json!(g.visibility))], &file);
+                        no_field_lost(
+                            wire,
+                            &[
+                                ("id", json!(g.id)),
+                                ("displayName", json!(g.display_name)),
+                                ("description", json!(g.description)),
+                                ("groupTypes", json!(g.group_types)),
+                                ("securityEnabled", json!(g.security_enabled)),
+                                ("mailEnabled", json!(g.mail_enabled)),
+                                ("mail", json!(g.mail)),
+                                ("visibility", json!(g.visibility)),
+                            ],
+                            &file,
+                        );
                     }
                     "/organization" => {
                         let o: types::Organization = serde_json::from_value(wire.clone()).unwrap();
-                        no_field_lost(wire, &[("id", json!(o.id)), ("displayName", json!(o.display_name)),
-                            ("countryLetterCode", json!(o.country_letter_code))], &file);
+                        no_field_lost(
+                            wire,
+                            &[
+                                ("id", json!(o.id)),
+                                ("displayName", json!(o.display_name)),
+                                ("countryLetterCode", json!(o.country_letter_code)),
+                            ],
+                            &file,
+                        );
                     }
                     "/domains" => {
                         let d: types::Domain = serde_json::from_value(wire.clone()).unwrap();
-                        no_field_lost(wire, &[("id", json!(d.id)), ("authenticationType", json!(d.authentication_type)),
-                            ("isDefault", json!(d.is_default)), ("isVerified", json!(d.is_verified)),
-                            ("supportedServices", json!(d.supported_services))], &file);
+                        no_field_lost(
+                            wire,
+                            &[
+                                ("id", json!(d.id)),
+                                ("authenticationType", json!(d.authentication_type)),
+                                ("isDefault", json!(d.is_default)),
+                                ("isVerified", json!(d.is_verified)),
+                                ("supportedServices", json!(d.supported_services)),
+                            ],
+                            &file,
+                        );
                     }
                     members if members.ends_with("/members") => {
-                        let m: types::DirectoryObject = serde_json::from_value(wire.clone()).unwrap();
-                        no_field_lost(wire, &[("id", json!(m.id)), ("@odata.type", json!(m.odata_type)),
-                            ("displayName", json!(m.display_name))], &file);
+                        let m: types::DirectoryObject =
+                            serde_json::from_value(wire.clone()).unwrap();
+                        no_field_lost(
+                            wire,
+                            &[
+                                ("id", json!(m.id)),
+                                ("@odata.type", json!(m.odata_type)),
+                                ("displayName", json!(m.display_name)),
+                            ],
+                            &file,
+                        );
                     }
                     _ => decoded -= 1,
                 }
@@ -100,14 +161,20 @@ fn recorded_traffic_is_decoded_without_loss() {
 
 /// Properties of a type with those of its kind's name in the metadata.
 fn properties(types: &Value, name: &str) -> BTreeSet<String> {
-    types[name]["properties"].as_object().unwrap().keys().cloned().collect()
+    types[name]["properties"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect()
 }
 
 #[test]
 fn every_path_and_property_is_microsofts() {
-    let (Some(paths), Some(types_file)) =
-        (shared("data/msgraph-openapi-v1.db"), shared("microsoft/graph-types.json"))
-    else {
+    let (Some(paths), Some(types_file)) = (
+        shared("data/msgraph-openapi-v1.db"),
+        shared("microsoft/graph-types.json"),
+    ) else {
         return;
     };
     crate::app::run(|| async {
@@ -117,15 +184,22 @@ fn every_path_and_property_is_microsofts() {
         let known = rusqlite::Connection::open_with_flags(
             format!("file:{}?immutable=1", paths.display()),
             rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_URI,
-        ).unwrap();
+        )
+        .unwrap();
         let mut checked = 0;
         for path in app.sim.paths() {
-            let Some(path) = path.strip_prefix("/v1.0") else { continue };
+            let Some(path) = path.strip_prefix("/v1.0") else {
+                continue;
+            };
             // The index names parameters by their type: /groups/{group-id}/members.
             let pattern = path.replace("{id}", "{%}");
-            let found: i64 = known.query_row(
-                "SELECT COUNT(*) FROM endpoints WHERE graphVersion = 'v1.0' AND path LIKE ?1",
-                [&pattern], |row| row.get(0)).unwrap();
+            let found: i64 = known
+                .query_row(
+                    "SELECT COUNT(*) FROM endpoints WHERE graphVersion = 'v1.0' AND path LIKE ?1",
+                    [&pattern],
+                    |row| row.get(0),
+                )
+                .unwrap();
             assert!(found > 0, "{path} is no path of Graph v1.0");
             checked += 1;
         }
@@ -134,33 +208,60 @@ fn every_path_and_property_is_microsofts() {
         let metadata: Value = serde_json::from_slice(&std::fs::read(types_file).unwrap()).unwrap();
         let metadata = &metadata["types"];
         for (name, selected) in [
-            ("user", types::User::SELECT), ("group", types::Group::SELECT),
-            ("organization", types::Organization::SELECT), ("domain", types::Domain::SELECT),
+            ("user", types::User::SELECT),
+            ("group", types::Group::SELECT),
+            ("organization", types::Organization::SELECT),
+            ("domain", types::Domain::SELECT),
         ] {
             let declared = properties(metadata, name);
             for property in selected {
-                assert!(declared.contains(*property), "{name}.{property} is selected but not Microsoft's");
+                assert!(
+                    declared.contains(*property),
+                    "{name}.{property} is selected but not Microsoft's"
+                );
             }
         }
         // What the simulator sends.
-        app.sim.grant(app.directory("Fabrikam").id, app.application().client_id);
+        app.sim
+            .grant(app.directory("Fabrikam").id, app.application().client_id);
         let token = graph_token(&app).await;
         for (path, kind, open) in [
-            ("/users?$top=5", "user", false), ("/groups?$top=5", "group", false),
-            ("/organization", "organization", false), ("/domains", "domain", false),
+            ("/users?$top=5", "user", false),
+            ("/groups?$top=5", "group", false),
+            ("/organization", "organization", false),
+            ("/domains", "domain", false),
             ("/subscribedSkus", "subscribedSku", false),
-            ("/reports/authenticationMethods/userRegistrationDetails?$top=3", "userRegistrationDetails", false),
+            (
+                "/reports/authenticationMethods/userRegistrationDetails?$top=3",
+                "userRegistrationDetails",
+                false,
+            ),
             // Microsoft declares these open: undeclared members are known from live captures.
             ("/security/secureScores?$top=1", "secureScore", false),
-            ("/security/secureScoreControlProfiles", "secureScoreControlProfile", true),
+            (
+                "/security/secureScoreControlProfiles",
+                "secureScoreControlProfile",
+                true,
+            ),
         ] {
-            let answer: Value = app.http.get(format!("{}v1.0{path}", app.sim.url()))
-                .bearer_auth(&token).send().await.unwrap().json().await.unwrap();
+            let answer: Value = app
+                .http
+                .get(format!("{}v1.0{path}", app.sim.url()))
+                .bearer_auth(&token)
+                .send()
+                .await
+                .unwrap()
+                .json()
+                .await
+                .unwrap();
             let declared = properties(metadata, kind);
             let items = answer["value"].as_array().unwrap();
             assert!(!items.is_empty(), "{path}");
             for property in items[0].as_object().unwrap().keys() {
-                assert!(declared.contains(property) || property.starts_with('@'), "{kind}.{property} ({open})");
+                assert!(
+                    declared.contains(property) || property.starts_with('@'),
+                    "{kind}.{property} ({open})"
+                );
             }
         }
     });
@@ -168,10 +269,24 @@ fn every_path_and_property_is_microsofts() {
 
 async fn graph_token(app: &TestApp) -> String {
     let application = app.application();
-    let answer: Value = app.http
-        .post(format!("{}{}/oauth2/v2.0/token", app.sim.url(), app.directory("Fabrikam").id))
-        .form(&[("grant_type", "client_credentials"), ("client_id", &application.client_id.to_string()),
-            ("client_secret", &application.secret), ("scope", &format!("{}.default", app.sim.url()))])
-        .send().await.unwrap().json().await.unwrap();
+    let answer: Value = app
+        .http
+        .post(format!(
+            "{}{}/oauth2/v2.0/token",
+            app.sim.url(),
+            app.directory("Fabrikam").id
+        ))
+        .form(&[
+            ("grant_type", "client_credentials"),
+            ("client_id", &application.client_id.to_string()),
+            ("client_secret", &application.secret),
+            ("scope", &format!("{}.default", app.sim.url())),
+        ])
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     answer["access_token"].as_str().unwrap().to_owned()
 }

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use crate::{app::{PASSWORD, location, text}, on_both};
+use crate::{
+    app::{PASSWORD, location, text},
+    on_both,
+};
 
 on_both! {
     async fn setup_opens_with_the_token_on_the_console_alone(app) {
@@ -138,6 +141,27 @@ on_both! {
         assert!(control.contains("<ol>") && !control.contains("onerror"), "{control}");
     }
 
+    async fn the_csv_of_users_is_what_is_filtered_and_no_formula(app) {
+        let (company, _) = app.connected("Fabrikam").await;
+        app.drain().await;
+        let browser = app.browser().await;
+        let answer = browser.get(&format!("/companies/{company}/users.csv")).await;
+        assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/csv"));
+        let file = answer.text().await.unwrap();
+        assert_eq!(file.lines().count(), 241);
+        assert!(file.starts_with("id,display_name,user_principal_name"));
+        assert!(file.contains("\"'=HYPERLINK("), "{file}");
+        let some = browser.page(&format!("/companies/{company}/users.csv?mfa=missing")).await;
+        let page = browser.page(&format!("/companies/{company}/users?mfa=missing")).await;
+        let shown = some.lines().count() - 1;
+        assert!(page.contains(&format!("of {shown}</span>")), "{shown}");
+        // Letters beyond ASCII are found in either case.
+        for search in ["SØREN", "søren", "Søren"] {
+            let found = browser.page(&format!("/companies/{company}/users.csv?q={search}")).await;
+            assert!(found.lines().count() > 1, "{search}");
+        }
+    }
+
     async fn the_live_stream_is_complete_at_once_and_ends(app) {
         let (_, mapping) = app.connected("Contoso").await;
         let browser = app.browser().await;
@@ -163,12 +187,24 @@ fn templates_hold_nothing_inline() {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap();
-            for bad in ["style=", "onclick", "onchange", "hx-on", "js:", "|safe", "<style", "javascript:"] {
+            for bad in [
+                "style=",
+                "onclick",
+                "onchange",
+                "hx-on",
+                "js:",
+                "|safe",
+                "<style",
+                "javascript:",
+            ] {
                 if text.contains(bad) {
                     found.push(format!("{}: {bad}", path.display()));
                 }
             }
-            let has_inline_script = text.split("<script").skip(1).any(|rest| !rest.starts_with(" defer src="));
+            let has_inline_script = text
+                .split("<script")
+                .skip(1)
+                .any(|rest| !rest.starts_with(" defer src="));
             let hex = text.split('#').skip(1).any(|rest| {
                 let run: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
                 matches!(run.len(), 3 | 6) && rest[run.len()..].starts_with(['"', ';'])
@@ -179,7 +215,10 @@ fn templates_hold_nothing_inline() {
         }
     }
     let mut found = Vec::new();
-    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates"), &mut found);
+    walk(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates"),
+        &mut found,
+    );
     assert!(found.is_empty(), "{found:?}");
 }
 
@@ -190,14 +229,22 @@ fn first_start() {
         let app = crate::app::TestApp::start(crate::app::Database::Sqlite).await;
         // A second database of its own, without a partner, behind the same code.
         let path = app.directory.path().join("fresh.db");
-        let db = model::Db::connect(&format!("sqlite:{}", path.display()), model::Clock::system()).await.unwrap();
+        let db = model::Db::connect(
+            &format!("sqlite:{}", path.display()),
+            model::Clock::system(),
+        )
+        .await
+        .unwrap();
         db.migrate().await.unwrap();
         let token = model::partner::new_setup_token(&db).await.unwrap().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let portal = portal::Portal {
             db: db.clone(),
-            consent: consent::Consent { connection: app.connection.clone(), redirect_uri: String::new() },
+            consent: consent::Consent {
+                connection: app.connection.clone(),
+                redirect_uri: String::new(),
+            },
             public_url: url.parse().unwrap(),
             demo: false,
         };
@@ -207,15 +254,36 @@ fn first_start() {
         let mut browser = app.stranger();
         browser.url = url;
         assert_eq!(location(&browser.get("/sign-in").await), "/setup");
-        assert!(browser.page("/setup?token=wrong").await.contains("not the token"));
+        assert!(
+            browser
+                .page("/setup?token=wrong")
+                .await
+                .contains("not the token")
+        );
         let page = browser.page(&format!("/setup?token={token}")).await;
         assert!(page.contains(&token));
-        let form = |password| [("token", token.as_str()), ("partner", "New MSP"), ("email", "me@new.example"), ("password", password)];
+        let form = |password| {
+            [
+                ("token", token.as_str()),
+                ("partner", "New MSP"),
+                ("email", "me@new.example"),
+                ("password", password),
+            ]
+        };
         assert_eq!(browser.post("/setup", &form("short")).await.status(), 422);
         assert_eq!(browser.post("/setup", &form(PASSWORD)).await.status(), 303);
         assert!(browser.page("/").await.contains("First steps"));
         // The token is spent.
-        assert_eq!(app.stranger().http.get(format!("{}/setup?token={token}", browser.url)).send().await.unwrap().status(), 303);
+        assert_eq!(
+            app.stranger()
+                .http
+                .get(format!("{}/setup?token={token}", browser.url))
+                .send()
+                .await
+                .unwrap()
+                .status(),
+            303
+        );
         handle.stop(false).await;
     });
 }

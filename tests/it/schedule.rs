@@ -1,6 +1,6 @@
 //! The daily plan, and what happens to runs whose worker dies.
 
-use model::{run, RunKind};
+use model::{RunKind, run};
 
 use crate::on_both;
 
@@ -73,12 +73,19 @@ fn five_deaths_park_a_run() {
         let (_, mapping) = app.connected("Contoso").await;
         let id: model::RunId = app.newest_run(&mapping, "directory").await.parse().unwrap();
         for attempt in 1..=run::MAX_ATTEMPTS {
-            let lease = run::claim(&app.db, app.partner, id, "dies", 1).await.unwrap();
+            let lease = run::claim(&app.db, app.partner, id, "dies", 1)
+                .await
+                .unwrap();
             assert_eq!(lease.unwrap().run.attempt, attempt);
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             assert_eq!(run::sweep(&app.db).await.unwrap(), 1);
         }
-        assert!(run::claim(&app.db, app.partner, id, "late", 1).await.unwrap().is_none());
+        assert!(
+            run::claim(&app.db, app.partner, id, "late", 1)
+                .await
+                .unwrap()
+                .is_none()
+        );
         let ended = app.get(&format!("/runs/{id}")).await;
         assert_eq!(ended["state"], "failed", "{ended}");
         assert!(ended["error"].as_str().unwrap().contains("five times"));

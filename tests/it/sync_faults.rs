@@ -6,11 +6,17 @@ use sim::{Fault, Kind};
 use crate::{app::TestApp, on_both};
 
 fn collector<'a>(run: &'a Value, name: &str) -> &'a Value {
-    run["collectors"].as_array().unwrap().iter().find(|c| c["name"] == name).unwrap()
+    run["collectors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|c| c["name"] == name)
+        .unwrap()
 }
 
 async fn user_count(app: &TestApp, company: &str) -> i64 {
-    app.get(&format!("/companies/{company}/users?limit=1&total=true")).await["total"]
+    app.get(&format!("/companies/{company}/users?limit=1&total=true"))
+        .await["total"]
         .as_i64()
         .unwrap()
 }
@@ -23,11 +29,20 @@ async fn users_survive(app: &TestApp, name: &str, fault: Fault) -> Value {
     assert_eq!(before, i64::try_from(app.directory(name).users).unwrap());
     app.sim.fail_next(fault);
     let asked = app
-        .post("/runs", serde_json::json!({ "mapping_id": mapping, "kind": "directory" }))
+        .post(
+            "/runs",
+            serde_json::json!({ "mapping_id": mapping, "kind": "directory" }),
+        )
         .await;
     let id = asked["value"][0]["id"].as_str().unwrap().to_owned();
-    let run = app.wait_for(&id, |s| !matches!(s, "queued" | "running")).await;
-    assert_eq!(user_count(app, &company).await, before, "nobody was removed: {run}");
+    let run = app
+        .wait_for(&id, |s| !matches!(s, "queued" | "running"))
+        .await;
+    assert_eq!(
+        user_count(app, &company).await,
+        before,
+        "nobody was removed: {run}"
+    );
     assert_eq!(collector(&run, "users")["removed"], 0);
     // The other collectors were not stopped by it.
     assert_eq!(collector(&run, "groups")["state"], "succeeded", "{run}");
@@ -35,7 +50,10 @@ async fn users_survive(app: &TestApp, name: &str, fault: Fault) -> Value {
 }
 
 fn graph_error(status: u16, code: &str) -> Kind {
-    Kind::Error { status, code: code.into() }
+    Kind::Error {
+        status,
+        code: code.into(),
+    }
 }
 
 on_both! {

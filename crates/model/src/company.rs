@@ -27,7 +27,12 @@ pub struct Draft {
 fn parse(draft: &Draft) -> Result<Draft> {
     let draft = Draft {
         name: draft.name.replace('\0', "").trim().to_owned(),
-        domain: draft.domain.replace('\0', "").trim().trim_start_matches('@').to_lowercase(),
+        domain: draft
+            .domain
+            .replace('\0', "")
+            .trim()
+            .trim_start_matches('@')
+            .to_lowercase(),
         external_id: draft.external_id.replace('\0', "").trim().to_owned(),
     };
     let mut errors = Vec::new();

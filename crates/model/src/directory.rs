@@ -1,8 +1,8 @@
 //! Reading a company's directory: users with their MFA state, groups and members, domains, counts.
 
 use sea_orm::{
-    ColumnTrait, Condition, ExprTrait, FromQueryResult, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    Value,
+    ColumnTrait, Condition, ExprTrait, FromQueryResult, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, Value,
     sea_query::{Expr, Func, LikeExpr},
 };
 

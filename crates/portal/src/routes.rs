@@ -52,6 +52,7 @@ routes! {
     post "/companies/{id}" Page(Admin), pages::companies::update;
     post "/companies/{id}/runs" Page(Technician), pages::runs::create;
     get "/companies/{id}/users" Page(Viewer), pages::users::index;
+    get "/companies/{id}/users.csv" Page(Viewer), pages::users::csv;
     get "/companies/{id}/users/{object}" Page(Viewer), pages::users::show;
     get "/companies/{id}/groups" Page(Viewer), pages::groups::index;
     get "/companies/{id}/groups/{object}" Page(Viewer), pages::groups::show;

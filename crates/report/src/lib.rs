@@ -1,1 +1,3 @@
-//! x
+//! Pure rows to files. It reads nothing by itself: callers hand in rows that a scope let them see.
+
+pub mod csv;

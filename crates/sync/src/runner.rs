@@ -206,7 +206,10 @@ impl Runner {
                     {
                         // The token lapsed and no new one is given: that is the run's failure.
                         lease
-                            .collector_ended(name, &ending(&stop, collectors::permission(name), false))
+                            .collector_ended(
+                                name,
+                                &ending(&stop, collectors::permission(name), false),
+                            )
                             .await?;
                         return self.refused(lease, error).await;
                     }
@@ -316,7 +319,9 @@ fn without_groups() -> CollectorEnd {
     CollectorEnd {
         state: CollectorState::Skipped,
         code: None,
-        reason: Some("The groups were not read to their end, so their members were left alone.".into()),
+        reason: Some(
+            "The groups were not read to their end, so their members were left alone.".into(),
+        ),
         remedy: None,
     }
 }

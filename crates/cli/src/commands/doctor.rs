@@ -27,10 +27,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     say(
         "data directory",
         match std::fs::metadata(&config.data_dir) {
-            Err(e) => Err(format!(
-                "{}: {e}; it is made at the first start",
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(format!(
+                "{} does not exist yet; it is made at the first start",
                 config.data_dir.display()
             )),
+            Err(e) => Err(format!("{}: {e}", config.data_dir.display())),
             Ok(meta) if meta.permissions().mode() & 0o077 != 0 => Err(format!(
                 "others may read {0}; run `chmod 700 {0}`",
                 config.data_dir.display()
@@ -42,6 +43,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         "key",
         match FileProvider::open(&config.data_dir.join("key")) {
             Ok(_) => Ok("it can be read, by this user alone".into()),
+            Err(_) if !config.data_dir.join("key").exists() => {
+                Ok("it does not exist yet; it is made at the first start".into())
+            }
             Err(e) => Err(e.to_string()),
         },
     );
@@ -80,7 +84,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     } else {
         say(
             "database",
-            Err("it does not exist yet; it is made at the first start".into()),
+            Ok("it does not exist yet; it is made at the first start".into()),
         );
     }
     say(

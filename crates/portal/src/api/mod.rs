@@ -129,8 +129,7 @@ pub(crate) fn path_config() -> web::PathConfig {
 
 /// A page's query that cannot be read: the address was written by hand.
 pub(crate) fn query_config() -> web::QueryConfig {
-    web::QueryConfig::default()
-        .error_handler(|_, _| crate::problem::PageProblem::NotFound.into())
+    web::QueryConfig::default().error_handler(|_, _| crate::problem::PageProblem::NotFound.into())
 }
 
 /// A query of the API, with a clear answer where it cannot be read.

@@ -94,6 +94,25 @@ impl Head {
     }
 }
 
+impl Head {
+    /// The frame of a page below the company's.
+    pub(crate) async fn frame(
+        &self,
+        request: &HttpRequest,
+        portal: &Portal,
+        principal: &Signed,
+        title: String,
+    ) -> Result<Page, PageProblem> {
+        Ok(Page::new(request, portal, principal, title, "companies")
+            .await?
+            .under("Companies", "/companies")
+            .under(
+                &self.company.name,
+                format!("/companies/{}", self.company.id),
+            ))
+    }
+}
+
 #[derive(Template)]
 #[template(path = "companies/show.html")]
 struct Show {

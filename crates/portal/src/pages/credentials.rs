@@ -281,7 +281,14 @@ pub(crate) async fn show(
     let credential = credential::get(&principal.scope, *id)
         .await?
         .ok_or(PageProblem::NotFound)?;
-    show_credential(&request, &portal, &principal, credential, (String::new(), None)).await
+    show_credential(
+        &request,
+        &portal,
+        &principal,
+        credential,
+        (String::new(), None),
+    )
+    .await
 }
 
 /// The credential's page; with what was typed for a tenant, and what is wrong with it.
@@ -304,10 +311,7 @@ pub(super) async fn show_credential(
         page,
         cloud: cloud_label(portal, &credential.cloud),
         tenants: tenant::list(&principal.scope, Some(credential.id)).await?,
-        mapped: mapped
-            .into_iter()
-            .map(|m| m.mapping.directory_id)
-            .collect(),
+        mapped: mapped.into_iter().map(|m| m.mapping.directory_id).collect(),
         redirect_uri: portal.consent.redirect_uri.clone(),
         manifest: manifest(),
         permissions: permission::MANIFEST,

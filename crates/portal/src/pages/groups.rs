@@ -78,10 +78,7 @@ pub(crate) async fn index(
 ) -> Answer {
     let head = Head::load(&principal, *id, "groups").await?;
     let title = format!("Groups of {}", head.company.name);
-    let page = Page::new(&request, &portal, &principal, title, "companies")
-        .await?
-        .under("Companies", "/companies")
-        .under(&head.company.name, format!("/companies/{id}"));
+    let page = head.frame(&request, &portal, &principal, title).await?;
     let kind = KINDS.iter().map(|k| k.0).find(|k| *k == list.kind);
     let window = Window::page(list.page.max(1), PAGE_SIZE);
     let found = directory::groups(&principal.scope, *id, &list.q, kind, window).await?;
@@ -116,10 +113,9 @@ pub(crate) async fn show(
         .await?
         .ok_or(PageProblem::NotFound)?;
     let title = format!("{}, {}", group.group.display_name, head.company.name);
-    let page = Page::new(&request, &portal, &principal, title, "companies")
+    let page = head
+        .frame(&request, &portal, &principal, title)
         .await?
-        .under("Companies", "/companies")
-        .under(&head.company.name, format!("/companies/{id}"))
         .under("Groups", format!("/companies/{id}/groups"));
     let window = Window::page(list.page.max(1), PAGE_SIZE);
     let found = directory::members(&principal.scope, &group.group, &list.q, window).await?;

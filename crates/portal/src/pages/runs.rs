@@ -13,7 +13,10 @@ use crate::{
     Portal,
     guard::Signed,
     problem::PageProblem,
-    view::{Answer, PAGE_SIZE, Page, Pager, collector_label, duration_words, filters, html, query, see_other},
+    view::{
+        Answer, PAGE_SIZE, Page, Pager, collector_label, duration_words, filters, html, query,
+        see_other,
+    },
 };
 
 #[derive(Template)]

@@ -221,10 +221,7 @@ pub(crate) async fn show(
 ) -> Answer {
     let head = Head::load(&principal, *id, "secure-score").await?;
     let title = format!("Secure Score of {}", head.company.name);
-    let page = Page::new(&request, &portal, &principal, title, "companies")
-        .await?
-        .under("Companies", "/companies")
-        .under(&head.company.name, format!("/companies/{id}"));
+    let page = head.frame(&request, &portal, &principal, title).await?;
     let shown = list.into_inner();
     let mapping = head
         .mappings
@@ -337,17 +334,10 @@ pub(crate) async fn control(
         .into_iter()
         .find(|c| c.id == name)
         .ok_or(PageProblem::NotFound)?;
-    let page = Page::new(
-        &request,
-        &portal,
-        &principal,
-        control.title().to_owned(),
-        "companies",
-    )
-    .await?
-    .under("Companies", "/companies")
-    .under(&head.company.name, format!("/companies/{id}"))
-    .under("Secure Score", format!("/companies/{id}/secure-score"));
+    let page = head
+        .frame(&request, &portal, &principal, control.title().to_owned())
+        .await?
+        .under("Secure Score", format!("/companies/{id}/secure-score"));
     let profile = control.profile.as_ref();
     let text = |t: Option<&String>| t.filter(|t| !t.is_empty()).map(|t| safe(t));
     html(&Detail {

@@ -32,6 +32,11 @@ impl Index {
         self.list.link(&self.head.company.id, name, value)
     }
 
+    /// The file of what is shown, with the same filters.
+    fn csv_link(&self) -> String {
+        self.link("page", "").replacen("/users", "/users.csv", 1)
+    }
+
     /// The address that sorts by a column, or turns its order round.
     fn sort_link(&self, column: &str) -> String {
         let turned = if self.list.column() == column && !self.list.descending() {
@@ -164,10 +169,7 @@ pub(crate) async fn index(
 ) -> Answer {
     let head = Head::load(&principal, *id, "users").await?;
     let title = format!("Users of {}", head.company.name);
-    let page = Page::new(&request, &portal, &principal, title, "companies")
-        .await?
-        .under("Companies", "/companies")
-        .under(&head.company.name, format!("/companies/{id}"));
+    let page = head.frame(&request, &portal, &principal, title).await?;
     let list = list.into_inner();
     let found = directory::users(
         &principal.scope,
@@ -202,10 +204,9 @@ pub(crate) async fn show(
         .await?
         .ok_or(PageProblem::NotFound)?;
     let title = format!("{}, {}", user.user.display_name, head.company.name);
-    let page = Page::new(&request, &portal, &principal, title, "companies")
+    let page = head
+        .frame(&request, &portal, &principal, title)
         .await?
-        .under("Companies", "/companies")
-        .under(&head.company.name, format!("/companies/{id}"))
         .under("Users", format!("/companies/{id}/users"));
     let groups =
         directory::groups_of(&principal.scope, user.user.mapping_id, &user.user.id).await?;
@@ -215,4 +216,58 @@ pub(crate) async fn show(
         user,
         groups,
     })
+}
+
+/// Users read at a time for the file.
+const CSV_PART: u64 = 1000;
+
+/// Exactly what is filtered, as a file; read and sent in parts, so that its size does not matter.
+pub(crate) async fn csv(
+    principal: Signed,
+    id: web::Path<CompanyId>,
+    list: web::Query<ListQuery>,
+) -> Answer {
+    let company = model::company::get(&principal.scope, *id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
+    let (id, list) = (*id, list.into_inner());
+    let parts = futures_util::stream::unfold(Some(1), move |part: Option<u64>| {
+        let (principal, list) = (principal.clone(), list.clone());
+        async move {
+            let part = part?;
+            let window = Window::page(part, CSV_PART);
+            let found = directory::users(
+                &principal.scope,
+                id,
+                &list.filter(),
+                list.sort(),
+                list.descending(),
+                window,
+            )
+            .await;
+            let sent = found.map_err(std::io::Error::other).and_then(|found| {
+                let more = window.offset + (found.rows.len() as u64) < found.total;
+                report::csv::users(&found.rows, part == 1)
+                    .map(|bytes| (bytes::Bytes::from(bytes), more))
+                    .map_err(std::io::Error::other)
+            });
+            Some(match sent {
+                Ok((bytes, more)) => (Ok(bytes), more.then_some(part + 1)),
+                // The connection breaks: a file that ends early must not look whole.
+                Err(error) => (Err(error), None),
+            })
+        }
+    });
+    let name: String = company
+        .name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    Ok(actix_web::HttpResponse::Ok()
+        .content_type("text/csv; charset=utf-8")
+        .insert_header((
+            "content-disposition",
+            format!("attachment; filename=\"users-{name}.csv\""),
+        ))
+        .streaming(parts))
 }

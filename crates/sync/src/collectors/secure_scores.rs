@@ -23,7 +23,12 @@ pub(crate) async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
         return Err(Stop::NotHere("This cloud has no Secure Score."));
     }
     let newest_day = inventory::newest_score_day(pass.lease).await?;
-    let recent = pass.lease.scope().now().plus_minutes(-(RECENT as i64 - 1) * 24 * 60).day();
+    let recent = pass
+        .lease
+        .scope()
+        .now()
+        .plus_minutes(-(RECENT as i64 - 1) * 24 * 60)
+        .day();
     // After a pause longer than what is usually read, Microsoft still has the days between.
     let wanted = match newest_day {
         Some(day) if day >= recent => RECENT,
