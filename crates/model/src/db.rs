@@ -205,17 +205,27 @@ impl Db {
     }
 }
 
-/// A statement with `$1`-style parameters. SQLite understands them as well, but as names that it
-/// looks up one after another: in a statement with 20,000 of them that is quadratic (measured: a
-/// page of users took 1.7 s instead of 20 ms), so there they become numbers.
+/// A statement with `$1`-style parameters. SQLite knows them as well, but by name, and both it and
+/// its driver look names up one after another: with 20,000 parameters that is quadratic (measured:
+/// 0.9 s a page of users instead of 30 ms). So there each becomes a bare `?` in the order of the
+/// text, and a value that is used several times is bound several times.
 fn statement(conn: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Statement {
     let backend = conn.get_database_backend();
-    match backend {
-        DatabaseBackend::Sqlite => {
-            Statement::from_sql_and_values(backend, sql.replace('$', "?"), values)
-        }
-        _ => Statement::from_sql_and_values(backend, sql, values),
+    if backend != DatabaseBackend::Sqlite {
+        return Statement::from_sql_and_values(backend, sql, values);
     }
+    let mut parts = sql.split('$');
+    let mut text = String::with_capacity(sql.len());
+    text.push_str(parts.next().unwrap_or_default());
+    let mut bound = Vec::with_capacity(values.len());
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let number: usize = part[..digits].parse().unwrap_or_default();
+        bound.extend(values.get(number.wrapping_sub(1)).cloned());
+        text.push('?');
+        text.push_str(&part[digits..]);
+    }
+    Statement::from_sql_and_values(backend, text, bound)
 }
 
 /// Runs SQL with `$1`-style parameters; answers the number of rows affected.

@@ -176,8 +176,12 @@ async fn upsert<O: Object>(
         }
     }
     touch::<O>(tx, lease, parent, &same).await?;
-    let per_row = O::COLUMNS.len() + 2;
-    for chunk in write.chunks(MAX_PARAMETERS / per_row) {
+    // SQLite reuses one prepared statement of a hundred rows; PostgreSQL pays for each round trip.
+    let most = match lease.scope().db().kind() {
+        "sqlite" => 100,
+        _ => MAX_PARAMETERS / (O::COLUMNS.len() + 2),
+    };
+    for chunk in write.chunks(most) {
         insert::<O>(tx, lease, parent, chunk).await?;
     }
     Ok((new, changed))
