@@ -30,7 +30,6 @@ pub enum Database {
 }
 
 /// The PostgreSQL server for tests, without a database: `postgres://user@host:port`.
-#[allow(clippy::disallowed_methods)] // the test run's own setting
 pub fn postgres_server() -> Option<String> {
     let server = std::env::var("TENANTRY_TEST_POSTGRES").ok();
     if server.is_none() {

@@ -31,7 +31,7 @@ pub struct Identity {
 /// Administrator and Privileged Role Administrator.
 pub const CONSENTING_ROLES: [Uuid; 2] = [
     Uuid::from_u128(0x62e9_0394_69f5_4237_9190_0121_7714_5e10),
-    Uuid::from_u128(0xe861_1ab8_c189_46e8_94e1_60213ab1f814),
+    Uuid::from_u128(0xe861_1ab8_c189_46e8_94e1_6021_3ab1_f814),
 ];
 
 /// Personal Microsoft accounts, which administer no directory.

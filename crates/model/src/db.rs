@@ -1,5 +1,7 @@
 //! The connection. Nothing outside this crate sees it, but for the pools that apalis needs.
 
+#![allow(clippy::disallowed_types)] // the one place that holds the connection
+
 use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use migrations::{Migrator, MigratorTrait};

@@ -328,7 +328,7 @@ async fn insert<O: Object>(
 fn storable(value: Value) -> Value {
     match value {
         Value::String(Some(text)) if text.contains('\0') => {
-            Value::String(Some(text.replace('\0', "").into()))
+            Value::String(Some(text.replace('\0', "")))
         }
         other => other,
     }

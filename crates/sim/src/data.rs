@@ -180,25 +180,25 @@ pub(crate) fn user(d: &Directory, index: usize, changes: &Changes) -> Value {
         (4, _) => "=HYPERLINK(\"http://evil.example\",\"Pay\")".to_owned(),
         _ => format!("{given} {family}"),
     };
-    let guest = index > 4 && n % 11 == 0;
+    let guest = index > 4 && n.is_multiple_of(11);
     let upn = match index {
         0 => format!("admin@{}", d.domain),
         _ if guest => format!("guest{index}_partner.example#EXT#@{}", initial_domain(d)),
         _ => format!("user{index}@{}", d.domain),
     };
-    let licensed = d.premium && !guest && n % 7 != 0;
+    let licensed = d.premium && !guest && !n.is_multiple_of(7);
     json!({
         "id": user_id(d, index), "displayName": name, "userPrincipalName": upn,
         "mail": if n % 5 == 4 { Value::Null } else { json!(upn.replace("#EXT#", "")) },
         "givenName": given, "surname": family,
-        "jobTitle": if n % 3 == 0 { Value::Null } else { json!(pick(TITLES, n >> 16)) },
-        "department": if n % 4 == 0 { Value::Null } else { json!(pick(DEPARTMENTS, n >> 24)) },
+        "jobTitle": if n.is_multiple_of(3) { Value::Null } else { json!(pick(TITLES, n >> 16)) },
+        "department": if n.is_multiple_of(4) { Value::Null } else { json!(pick(DEPARTMENTS, n >> 24)) },
         "officeLocation": null, "companyName": if guest { json!("Partner Example") } else { json!(d.name) },
-        "employeeId": format!("E{index:06}"), "employeeType": if n % 9 == 0 { "Contractor" } else { "Employee" },
+        "employeeId": format!("E{index:06}"), "employeeType": if n.is_multiple_of(9) { "Contractor" } else { "Employee" },
         "usageLocation": d.country, "userType": if guest { "Guest" } else { "Member" },
         "externalUserState": if guest { json!("Accepted") } else { Value::Null },
-        "accountEnabled": index == 0 || n % 13 != 0,
-        "onPremisesSyncEnabled": if n % 6 == 0 { json!(true) } else { Value::Null },
+        "accountEnabled": index == 0 || !n.is_multiple_of(13),
+        "onPremisesSyncEnabled": if n.is_multiple_of(6) { json!(true) } else { Value::Null },
         "assignedLicenses": if licensed {
             json!([{ "skuId": "06ebc4ee-1bb5-47dd-8120-11324bc54e06", "disabledPlans": [] }])
         } else { json!([]) },
@@ -225,7 +225,7 @@ pub(crate) fn registration(d: &Directory, index: usize) -> Value {
     };
     json!({
         "id": user_id(d, index), "userPrincipalName": upn, "userDisplayName": format!("User {index}"),
-        "userType": "member", "isAdmin": index == 0 || n % 97 == 0, "isSsprRegistered": registered,
+        "userType": "member", "isAdmin": index == 0 || n.is_multiple_of(97), "isSsprRegistered": registered,
         "isSsprEnabled": true, "isSsprCapable": registered, "isMfaRegistered": registered,
         "isMfaCapable": registered, "isPasswordlessCapable": registered && n % 4 == 3,
         "methodsRegistered": methods, "isSystemPreferredAuthenticationMethodEnabled": true,
@@ -249,13 +249,13 @@ pub(crate) fn group(d: &Directory, index: usize) -> Value {
     json!({
         "id": object_id(d, 5, index),
         "displayName": if index == 1 { "All <i>staff</i> & friends".to_owned() } else { format!("{department} {index}") },
-        "description": if n % 3 == 0 { Value::Null } else { json!(format!("Everyone in {department}")) },
+        "description": if n.is_multiple_of(3) { Value::Null } else { json!(format!("Everyone in {department}")) },
         "groupTypes": types, "securityEnabled": security, "mailEnabled": mail,
         "mail": if mail { json!(format!("group{index}@{}", d.domain)) } else { Value::Null },
-        "visibility": if index % 5 == 0 { json!("Private") } else { Value::Null },
+        "visibility": if index.is_multiple_of(5) { json!("Private") } else { Value::Null },
         "membershipRule": if index % 5 == 2 { json!(format!("user.department -eq \"{department}\"")) } else { Value::Null },
         "membershipRuleProcessingState": if index % 5 == 2 { json!("On") } else { Value::Null },
-        "isAssignableToRole": if n % 10 == 0 { json!(true) } else { Value::Null },
+        "isAssignableToRole": if n.is_multiple_of(10) { json!(true) } else { Value::Null },
         "onPremisesSyncEnabled": null,
         "createdDateTime": stamp(epoch() - Duration::days(i64::try_from(n % 1500).unwrap_or(0))),
         "renewedDateTime": stamp(epoch() - Duration::days(i64::try_from(n % 1500).unwrap_or(0))),
