@@ -46,6 +46,12 @@ mod m11_users;
 mod m12_groups;
 mod m13_domains;
 mod m14_secure_scores;
+mod m15_credential_secrets;
+mod m16_credential_kinds;
+mod m17_consent_links;
+mod m18_tenant_permissions;
+mod m19_connection_tests;
+mod m20_subscribed_skus;
 
 async fn execute(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
     let (uuid, bytes) = match manager.get_database_backend() {
@@ -81,6 +87,12 @@ impl MigratorTrait for Migrator {
             Box::new(m12_groups::Change),
             Box::new(m13_domains::Change),
             Box::new(m14_secure_scores::Change),
+            Box::new(m15_credential_secrets::Change),
+            Box::new(m16_credential_kinds::Change),
+            Box::new(m17_consent_links::Change),
+            Box::new(m18_tenant_permissions::Change),
+            Box::new(m19_connection_tests::Change),
+            Box::new(m20_subscribed_skus::Change),
         ]
     }
 }

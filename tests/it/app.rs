@@ -56,6 +56,7 @@ pub struct TestApp {
     pub clock: Clock,
     pub sim: Sim,
     pub connection: Connection,
+    pub consent: Consent,
     pub partner: PartnerId,
     pub url: String,
     pub token: String,
@@ -104,6 +105,7 @@ impl TestApp {
             graph: sim.url().parse().unwrap(),
             label: Some("Simulated".into()),
             limits: Some(Limits::None),
+            like: None,
         }))
         .unwrap();
         let connection = Connection {
@@ -120,12 +122,13 @@ impl TestApp {
         let public_url: url::Url = format!("http://{}/", listener.local_addr().unwrap())
             .parse()
             .unwrap();
+        let consent = Consent {
+            connection: connection.clone(),
+            redirect_uri: public_url.join("consent/callback").unwrap().to_string(),
+        };
         let portal = Portal {
             db: db.clone(),
-            consent: Consent {
-                connection: connection.clone(),
-                redirect_uri: public_url.join("consent/callback").unwrap().to_string(),
-            },
+            consent: consent.clone(),
             public_url: public_url.clone(),
             demo: false,
         };
@@ -137,6 +140,7 @@ impl TestApp {
             clock,
             sim,
             connection,
+            consent,
             partner,
             url: public_url.as_str().trim_end_matches('/').to_owned(),
             token,
@@ -156,7 +160,7 @@ impl TestApp {
         let worker = Worker {
             runner: Runner {
                 db: self.db.clone(),
-                connection: self.connection.clone(),
+                consent: self.consent.clone(),
                 settings: Settings {
                     concurrency: 2,
                     lease: Duration::from_secs(3),
@@ -174,6 +178,7 @@ impl TestApp {
 
     pub fn advance_minutes(&self, minutes: i64) {
         self.clock.advance_ms(minutes * 60_000);
+        self.sim.advance(minutes * 60);
     }
 
     // ---- the API ----
@@ -254,7 +259,8 @@ impl TestApp {
             )
             .await;
         let followed = reqwest::Client::builder()
-            .redirect(Policy::limited(5))
+            .redirect(Policy::limited(6))
+            .cookie_store(true)
             .build()
             .unwrap()
             .get(begun["url"].as_str().unwrap())

@@ -213,7 +213,7 @@ on_both! {
         let (_, begun) = app.api_as(&token, "POST", "/consent-requests", Some(json!({
             "credential_id": made["id"], "directory_id": app.directory("Contoso").id,
         }))).await;
-        let followed = reqwest::Client::new().get(begun["url"].as_str().unwrap()).send().await.unwrap();
+        let followed = reqwest::Client::builder().cookie_store(true).build().unwrap().get(begun["url"].as_str().unwrap()).send().await.unwrap();
         assert!(followed.text().await.unwrap().contains("linked elsewhere"));
         let (_, mine) = app.api_as(&token, "GET", "/tenants", None).await;
         assert!(mine["value"].as_array().unwrap().is_empty());

@@ -191,6 +191,5 @@ async fn grantee(app: &TestApp, name: &str) -> graph::Grantee {
         cloud: "custom".into(),
         tenant: app.directory(name).id,
         client_id: app.application().client_id,
-        version: 1,
     }
 }

@@ -62,6 +62,13 @@ impl Installation {
         }
     }
 
+    fn consent(&self, public_url: &Url) -> anyhow::Result<Consent> {
+        Ok(Consent {
+            connection: self.connection.clone(),
+            redirect_uri: public_url.join("consent/callback")?.to_string(),
+        })
+    }
+
     /// Binds the web server; answers it and how browsers reach it.
     pub(crate) fn server(&self, demo: bool) -> anyhow::Result<(Server, Portal)> {
         let listener = TcpListener::bind(self.config.listen)
@@ -69,10 +76,7 @@ impl Installation {
         let public_url = self.public_url(&listener)?;
         let portal = Portal {
             db: self.db.clone(),
-            consent: Consent {
-                connection: self.connection.clone(),
-                redirect_uri: public_url.join("consent/callback")?.to_string(),
-            },
+            consent: self.consent(&public_url)?,
             public_url,
             demo,
         };
@@ -81,19 +85,24 @@ impl Installation {
     }
 
     /// The worker of this process.
-    pub(crate) fn worker(&self) -> Worker {
+    fn worker(&self) -> anyhow::Result<Worker> {
         let worker = self.config.worker;
-        Worker {
+        // Nothing that the worker asks of Microsoft sends a browser back here.
+        let public_url = match &self.config.public_url {
+            Some(url) => url.clone(),
+            None => Url::parse(&format!("http://{}/", self.config.listen))?,
+        };
+        Ok(Worker {
             runner: Runner {
                 db: self.db.clone(),
-                connection: self.connection.clone(),
+                consent: self.consent(&public_url)?,
                 settings: Settings {
                     concurrency: worker.concurrency,
                     lease: Duration::from_secs(worker.lease_seconds),
                     ..Settings::default()
                 },
             },
-        }
+        })
     }
 
     /// Serves and works until a signal comes; runs in flight are given time to end.
@@ -103,7 +112,10 @@ impl Installation {
         with_worker: bool,
     ) -> anyhow::Result<()> {
         let (stop, stopped) = watch::channel(false);
-        let working = with_worker.then(|| tokio::spawn(self.worker().run(stopped)));
+        let working = match with_worker {
+            true => Some(tokio::spawn(self.worker()?.run(stopped))),
+            false => None,
+        };
         let handle = server.as_ref().map(Server::handle);
         let serving = server.map(|server| actix_web::rt::spawn(server.run()));
         wait_for_signal().await?;

@@ -1,31 +1,36 @@
 //! Admin consent: begin, return, prove, verify, outcome.
 //!
 //! The callback proves nothing by itself (docs/adr/0005-consent.md). The state must be ours, unused,
-//! fresh and from the browser that began; the tenant must be the pinned one, or else the person signs
-//! in once more and their home tenant must be the claimed one; then a token for that tenant and
-//! `GET /organization` must work. Only then is a tenant recorded, in one transaction with its audit
-//! rows.
+//! fresh and from the browser that began; the tenant must be the pinned one where one was; the
+//! person signs in once more and their home tenant must be the claimed one, where they hold a role
+//! that may consent; then a token for that tenant and `GET /organization` must work. Only then is a
+//! tenant recorded, in one transaction with its audit rows.
+
+pub mod authorisation;
+pub mod connection_test;
+pub mod discovery;
+pub mod permission;
 
 mod microsoft;
 mod outcome;
-pub mod permission;
+mod verify;
 
 pub use microsoft::{Connection, organization_of};
 pub use outcome::Outcome;
+pub use verify::check_spreading;
 
 use graph::{
-    Cloud, Error as GraphError,
-    oidc::{self, SignIn},
+    aadsts,
+    oidc::{self, Identity, SignIn},
 };
 use model::{
-    ConsentRequest, ConsentStep, DirectoryId, Scope,
-    consent_request::{self, Ending, Presented},
+    ConsentLink, ConsentLinkId, ConsentRequest, ConsentStep, CredentialKind, DirectoryId, MemberId,
+    Scope,
+    consent_link::Standing,
+    consent_request::{self, Ending, New, Presented},
     credential::{self, Credential},
 };
 use url::Url;
-
-/// How long the permissions may be probed while a browser waits.
-const PROBE: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// What the consent flow needs of the installation.
 #[derive(Debug, Clone)]
@@ -99,7 +104,10 @@ pub enum Error {
 
 impl Consent {
     /// Begins a request and answers Microsoft's URL. `session` binds it to a browser; requests of
-    /// the API have none and go by a pinned tenant, or by the proving step.
+    /// the API have none.
+    ///
+    /// # Errors
+    /// [`model::Error::Conflict`] for a credential that is revoked or of another kind.
     pub async fn begin(
         &self,
         scope: &Scope,
@@ -107,16 +115,63 @@ impl Consent {
         pinned: Option<DirectoryId>,
         session: Option<String>,
     ) -> Result<(ConsentRequest, Url), Error> {
-        let cloud = self.cloud(&credential.cloud)?;
-        if credential.revoked_at.is_some() {
-            return Err(model::Error::Conflict("This credential is revoked.".into()).into());
-        }
         let member = scope.member().ok_or(model::Error::Conflict(
             "Consent is asked for by a member, not by the operator.".into(),
         ))?;
+        self.begin_for(scope, credential, pinned, (member, session, None))
+            .await
+    }
+
+    /// Begins the request of an administrator who followed a link. `browser` is the hash of a cookie
+    /// that only their browser has.
+    ///
+    /// # Errors
+    /// [`model::Error::Conflict`] when the link may not be followed any more.
+    pub async fn begin_by_link(
+        &self,
+        scope: &Scope,
+        link: &ConsentLink,
+        browser: String,
+    ) -> Result<(ConsentRequest, Url), Error> {
+        if link.standing(scope.now()) != Standing::Open {
+            return Err(model::Error::Conflict("This link cannot be used any more.".into()).into());
+        }
+        let credential = credential::get(scope, link.credential_id)
+            .await?
+            .ok_or_else(|| model::Error::Stored("a link's credential is gone".into()))?;
+        let by = (link.member_id, Some(browser), Some(link.id));
+        self.begin_for(scope, &credential, link.directory_id, by)
+            .await
+    }
+
+    async fn begin_for(
+        &self,
+        scope: &Scope,
+        credential: &Credential,
+        pinned: Option<DirectoryId>,
+        (member, browser, link): (MemberId, Option<String>, Option<ConsentLinkId>),
+    ) -> Result<(ConsentRequest, Url), Error> {
+        let cloud = self.connection.cloud(credential)?;
+        if credential.revoked_at.is_some() {
+            return Err(model::Error::Conflict("This credential is revoked.".into()).into());
+        }
+        if credential.kind != CredentialKind::MultiTenant {
+            return Err(model::Error::Conflict(
+                "Customers consent to multi-tenant applications. Test this connection instead."
+                    .into(),
+            )
+            .into());
+        }
         let state = keys::random_token()?;
-        let request =
-            consent_request::create(scope, credential.id, pinned, member, session, &state).await?;
+        let new = New {
+            credential: credential.id,
+            pinned,
+            member,
+            browser,
+            link,
+            state: &state,
+        };
+        let request = consent_request::create(scope, new).await?;
         let url = cloud.admin_consent_url(
             pinned.map(|d| d.0),
             credential.client_id.0,
@@ -126,27 +181,20 @@ impl Consent {
         Ok((request, url))
     }
 
-    fn cloud(&self, name: &str) -> Result<std::sync::Arc<Cloud>, Error> {
-        self.connection
-            .clouds
-            .get(name)
-            .ok_or_else(|| Error::UnknownCloud(name.to_owned()))
-    }
-
-    /// Handles Microsoft's return, of either step. `session` is the hash of the browser's session,
-    /// `proof` its proof cookie.
+    /// Handles Microsoft's return, of either step. `browsers` are the hashes of the cookies that
+    /// tell one browser from another, `proof` its proof cookie.
     pub async fn finish(
         &self,
         db: &model::Db,
         back: &Return,
-        session: Option<&str>,
+        browsers: &[String],
         proof: Option<&str>,
         address: &str,
     ) -> Result<Next, Error> {
         let presented = if back.code.is_some() {
             consent_request::present_proof(db, &back.state, address).await?
         } else {
-            consent_request::present(db, &back.state, session, address).await?
+            consent_request::present(db, &back.state, browsers, address).await?
         };
         let presented = match presented {
             // An error of the proving step comes without a code; its state tells the step.
@@ -224,8 +272,9 @@ impl Consent {
                 self.end(scope, request, Outcome::TenantMismatch, None, None)
                     .await
             }
-            Some(_) => self.verify(scope, request).await,
-            None => self.ask_for_proof(scope, &request, claimed).await,
+            // Also where the tenant was pinned: that the application works there shows that somebody
+            // consented once, not that this person may (docs/adr/0005-consent.md).
+            _ => self.ask_for_proof(scope, &request, claimed).await,
         }
     }
 
@@ -242,7 +291,7 @@ impl Consent {
                 None,
             ));
         };
-        let cloud = self.cloud(&credential.cloud)?;
+        let cloud = self.connection.cloud(&credential)?;
         let (state, cookie) = (keys::random_token()?, keys::random_token()?);
         consent_request::begin_proof(scope, request.id, claimed, &request.granted_scopes, &state)
             .await?;
@@ -269,6 +318,7 @@ impl Consent {
             state,
             nonce,
             verifier,
+            scopes: &[],
         }
     }
 
@@ -296,7 +346,7 @@ impl Consent {
                 .end(scope, request, Outcome::CredentialRejected, None, None)
                 .await;
         };
-        let cloud = self.cloud(&credential.cloud)?;
+        let cloud = self.connection.cloud(&credential)?;
         let secret = self
             .connection
             .client_credential(scope, &credential)
@@ -316,26 +366,28 @@ impl Consent {
             scope.now().0 / 1000,
         )
         .await;
-        match identity {
+        let identity = match identity {
             Err(error) => {
                 let outcome = before_verification(Outcome::of_error(&error));
-                self.end(scope, request, outcome, error.code(), None).await
+                return self.end(scope, request, outcome, error.code(), None).await;
             }
-            Ok(identity) if Some(DirectoryId(identity.tenant)) != request.claimed_directory_id => {
-                self.end(scope, request, Outcome::TenantMismatch, None, None)
-                    .await
-            }
-            Ok(identity)
-                if identity
-                    .roles
-                    .as_ref()
-                    .is_some_and(|r| !r.iter().any(|id| oidc::CONSENTING_ROLES.contains(id))) =>
-            {
-                self.end(scope, request, Outcome::WrongRole, None, None)
-                    .await
-            }
-            Ok(_) => self.verify(scope, request).await,
+            Ok(signed_in) => signed_in.identity,
+        };
+        let mut request = request;
+        request.administrator = Some(described(&identity));
+        if Some(DirectoryId(identity.tenant)) != request.claimed_directory_id {
+            return self
+                .end(scope, request, Outcome::TenantMismatch, None, None)
+                .await;
         }
+        if !may_consent(identity.roles.as_deref()) {
+            return self
+                .end(scope, request, Outcome::WrongRole, None, None)
+                .await;
+        }
+        // The token names no roles unless the registration asks for them: then Graph is asked.
+        let person = identity.roles.is_none().then_some(identity.object);
+        self.verify(scope, request, person).await
     }
 
     /// Looks once more whether a consent that was still spreading works by now.
@@ -343,95 +395,7 @@ impl Consent {
         if request.step != ConsentStep::Spreading {
             return Ok(show(Outcome::Replayed, Some(request), None));
         }
-        self.verify(scope, request).await
-    }
-
-    /// A token for the tenant, its organization, and each permission by its cheapest call.
-    async fn verify(&self, scope: &Scope, request: ConsentRequest) -> Result<Next, Error> {
-        let Some(directory) = request.claimed_directory_id else {
-            return self
-                .end(scope, request, Outcome::TenantMismatch, None, None)
-                .await;
-        };
-        let Some(credential) = credential::get(scope, request.credential_id).await? else {
-            return self
-                .end(scope, request, Outcome::CredentialRejected, None, None)
-                .await;
-        };
-        let client = match self
-            .connection
-            .client(scope, &credential, directory, "normal")
-            .await?
-        {
-            Some(client) => client,
-            None => {
-                return self
-                    .end(scope, request, Outcome::CredentialRejected, None, None)
-                    .await;
-            }
-        };
-        // App roles are frozen into a token: one from before the consent proves nothing.
-        client.forget_token();
-        let organization = match organization_of(&client).await {
-            Ok(organization) => organization,
-            Err(error) => {
-                let outcome = Outcome::of_error(&error);
-                if outcome == Outcome::CredentialRejected {
-                    note_rejected(scope, &credential, &error).await?;
-                }
-                return self.end(scope, request, outcome, error.code(), None).await;
-            }
-        };
-        if organization.id != directory.0 {
-            return self
-                .end(scope, request, Outcome::TenantMismatch, None, None)
-                .await;
-        }
-        let cloud = self.cloud(&credential.cloud)?;
-        // The browser waits and the state is spent: a slow answer must not lose the consent. What is
-        // missing then shows at the first sync.
-        let missing = tokio::time::timeout(PROBE, permission::missing(&client, &cloud))
-            .await
-            .unwrap_or_default();
-        let (outcome, detail) = if missing.is_empty() {
-            (Outcome::Granted, None)
-        } else {
-            (Outcome::MissingPermissions, Some(missing.join(", ")))
-        };
-        let ending = Ending {
-            outcome: outcome.name(),
-            code: None,
-            detail: detail.clone(),
-            step: ConsentStep::Finished,
-        };
-        let bound = consent_request::bind(
-            scope,
-            &request,
-            &credential,
-            directory,
-            &organization.facts,
-            ending,
-        )
-        .await;
-        match bound {
-            Ok(tenant) => {
-                let mut request = request;
-                request.tenant_id = Some(tenant);
-                request.outcome_detail = detail;
-                Ok(Next::Show(Box::new(Ended {
-                    outcome,
-                    code: None,
-                    tenant_name: Some(organization.facts.display_name),
-                    credential_name: Some(credential.name),
-                    request: Some(request),
-                })))
-            }
-            Err(model::Error::Conflict(_)) => {
-                self.end(scope, request, Outcome::AlreadyLinked, None, None)
-                    .await
-            }
-            Err(other) => Err(other.into()),
-        }
+        self.verify(scope, request, None).await
     }
 
     async fn end(
@@ -451,6 +415,7 @@ impl Consent {
             outcome: outcome.name(),
             code: code.as_deref(),
             detail,
+            unexpected: None,
             step,
         };
         consent_request::finish(scope, &request, ending).await?;
@@ -467,13 +432,20 @@ fn before_verification(outcome: Outcome) -> Outcome {
     }
 }
 
-async fn note_rejected(
-    scope: &Scope,
-    credential: &Credential,
-    error: &GraphError,
-) -> Result<(), Error> {
-    let code = error.code().unwrap_or_default();
-    Ok(credential::note_result(scope, credential.id, Err((&code, &error.sentence()))).await?)
+/// Who signed in, for people to read.
+fn described(identity: &Identity) -> String {
+    let name = identity.username.as_deref().unwrap_or_default();
+    let name: String = name.chars().filter(|c| !c.is_control()).take(200).collect();
+    if name.is_empty() {
+        identity.object.to_string()
+    } else {
+        name
+    }
+}
+
+/// Roles of the token: unknown ones are asked for elsewhere.
+fn may_consent(roles: Option<&[uuid::Uuid]>) -> bool {
+    roles.is_none_or(|held| held.iter().any(|id| oidc::CONSENTING_ROLES.contains(id)))
 }
 
 fn show(outcome: Outcome, request: Option<ConsentRequest>, code: Option<String>) -> Next {
@@ -490,15 +462,4 @@ fn show(outcome: Outcome, request: Option<ConsentRequest>, code: Option<String>)
 fn derive(cookie: &str) -> (String, String) {
     let of = |purpose: &str| keys::fingerprint(&format!("tenantry {purpose} {cookie}"));
     (of("nonce"), of("code verifier"))
-}
-
-/// The number in Microsoft's description.
-fn aadsts(description: &str) -> Option<u32> {
-    let digits: String = description
-        .split("AADSTS")
-        .nth(1)?
-        .chars()
-        .take_while(char::is_ascii_digit)
-        .collect();
-    digits.parse().ok()
 }

@@ -1,16 +1,23 @@
 //! How Microsoft is reached with a partner's credential.
 
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
 use graph::{
-    ClientCredential, Clouds, Error as GraphError, Grantee, GraphClient, Limiter, Meter, Request,
-    TokenSource, types,
+    ClientCredential, Cloud, Clouds, Error as GraphError, Grantee, GraphClient, Limiter, Meter,
+    Proof, ProofSource, Request, SigningKey, TokenSource, types,
 };
-use keys::Keyring;
+use keys::{Keyring, Secret};
 use model::{
-    DirectoryId, Scope,
-    credential::{self, Credential},
+    CredentialId, CredentialKind, DirectoryId, Scope, SecretKind,
+    credential::{
+        self, Credential,
+        secret::{self, NewSecret, Opened},
+    },
     tenant,
 };
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::Error;
 
@@ -36,15 +43,92 @@ pub struct Described {
     pub facts: tenant::Organization,
 }
 
+/// The proofs of a stored credential: opened for each token request, and not held after it.
+struct Stored {
+    scope: Scope,
+    keyring: Keyring,
+    credential: CredentialId,
+    kind: CredentialKind,
+}
+
+impl ProofSource for Stored {
+    fn proofs(&self) -> BoxFuture<'_, Result<Vec<Proof>, GraphError>> {
+        Box::pin(async move {
+            let opened = secret::open(&self.scope, &self.keyring, self.credential)
+                .await
+                .map_err(|e| GraphError::Store(e.to_string()))?;
+            if opened.is_empty() {
+                return Err(GraphError::Revoked);
+            }
+            let refresh_token = opened
+                .iter()
+                .find(|o| o.kind == SecretKind::RefreshToken)
+                .map(Opened::text)
+                .transpose()
+                .map_err(|e| GraphError::Store(e.to_string()))?;
+            if self.kind == CredentialKind::Delegated && refresh_token.is_none() {
+                return Err(GraphError::Lapsed { code: None });
+            }
+            opened
+                .iter()
+                .filter(|o| o.kind != SecretKind::RefreshToken)
+                .map(|o| {
+                    Ok(Proof {
+                        credential: client_credential(o)?,
+                        refresh_token: refresh_token.clone(),
+                        now: self.scope.now().0 / 1000,
+                    })
+                })
+                .collect()
+        })
+    }
+
+    fn rotated(&self, refresh_token: Zeroizing<String>) -> BoxFuture<'_, Result<(), GraphError>> {
+        Box::pin(async move {
+            let token = Secret::new(refresh_token.as_str());
+            secret::rotate(&self.scope, &self.keyring, self.credential, &token)
+                .await
+                .map_err(|e| GraphError::Store(e.to_string()))
+        })
+    }
+}
+
+fn client_credential(opened: &Opened) -> Result<ClientCredential, GraphError> {
+    match &opened.certificate {
+        Some(certificate) => Ok(ClientCredential::Certificate(Arc::new(SigningKey::new(
+            &opened.bytes,
+            certificate,
+        )?))),
+        None => Ok(ClientCredential::Secret(
+            opened
+                .text()
+                .map_err(|e| GraphError::Store(e.to_string()))?,
+        )),
+    }
+}
+
 impl Connection {
-    /// The credential's secret, opened; `None` when it is revoked.
+    /// The credential's cloud.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCloud`] when the configuration does not have it any more.
+    pub fn cloud(&self, credential: &Credential) -> Result<Arc<Cloud>, Error> {
+        self.clouds
+            .get(&credential.cloud)
+            .ok_or_else(|| Error::UnknownCloud(credential.cloud.clone()))
+    }
+
+    /// What the application proves itself with now; `None` when the credential is revoked.
     pub async fn client_credential(
         &self,
         scope: &Scope,
         credential: &Credential,
     ) -> Result<Option<ClientCredential>, Error> {
-        let secret = credential::open_secret(scope, &self.keyring, credential.id).await?;
-        Ok(secret.map(|s| ClientCredential::Secret(s.expose().to_owned().into())))
+        let opened = secret::open(scope, &self.keyring, credential.id).await?;
+        let own = opened.iter().find(|o| o.kind != SecretKind::RefreshToken);
+        own.map(client_credential)
+            .transpose()
+            .map_err(|e| model::Error::Stored(e.to_string()).into())
     }
 
     /// A client for one directory; `None` when the credential is revoked.
@@ -55,30 +139,113 @@ impl Connection {
         directory: DirectoryId,
         priority: &'static str,
     ) -> Result<Option<GraphClient>, Error> {
-        let cloud = self
-            .clouds
-            .get(&credential.cloud)
-            .ok_or_else(|| Error::UnknownCloud(credential.cloud.clone()))?;
+        let live = credential::get(scope, credential.id).await?;
+        if live.is_none_or(|c| c.revoked_at.is_some()) {
+            return Ok(None);
+        }
+        let source = Stored {
+            scope: scope.clone(),
+            keyring: self.keyring.clone(),
+            credential: credential.id,
+            kind: credential.kind,
+        };
+        Ok(Some(self.client_with(
+            scope,
+            credential,
+            directory,
+            Arc::new(source),
+            priority,
+        )?))
+    }
+
+    fn client_with(
+        &self,
+        scope: &Scope,
+        credential: &Credential,
+        directory: DirectoryId,
+        source: Arc<dyn ProofSource>,
+        priority: &'static str,
+    ) -> Result<GraphClient, Error> {
         let grantee = Grantee {
             owner: scope.partner().0,
             cloud: credential.cloud.clone(),
             tenant: directory.0,
             client_id: credential.client_id.0,
-            version: credential.secret_version,
         };
-        Ok(self
-            .client_credential(scope, credential)
-            .await?
-            .map(|secret| {
-                GraphClient::new(
-                    self.tokens.clone(),
-                    self.limiter.clone(),
-                    cloud,
-                    grantee,
-                    secret,
-                    priority,
-                )
-            }))
+        Ok(GraphClient::new(
+            self.tokens.clone(),
+            self.limiter.clone(),
+            self.cloud(credential)?,
+            grantee,
+            source,
+            priority,
+        ))
+    }
+
+    /// Whether Microsoft takes `new` as the credential's proof: a token is asked for in `directory`.
+    /// That the directory does not know the application says nothing against the proof.
+    ///
+    /// # Errors
+    /// The refusal, or what kept Microsoft from being asked.
+    pub async fn try_secret(
+        &self,
+        scope: &Scope,
+        credential: &Credential,
+        directory: DirectoryId,
+        new: &NewSecret,
+    ) -> Result<Result<(), GraphError>, Error> {
+        let proof = match new {
+            NewSecret::ClientSecret { value, .. } => {
+                Ok(ClientCredential::Secret(value.expose().to_owned().into()))
+            }
+            NewSecret::Certificate(pair) => {
+                SigningKey::new(&pair.private_key, &pair.certificate.der)
+                    .map(|key| ClientCredential::Certificate(Arc::new(key)))
+            }
+            NewSecret::RefreshToken(_) => return Ok(Ok(())),
+        };
+        self.try_proof(scope, credential, directory, proof).await
+    }
+
+    /// As [`Connection::try_secret`], for one that is stored.
+    pub async fn try_stored(
+        &self,
+        scope: &Scope,
+        credential: &Credential,
+        directory: DirectoryId,
+        stored: &Opened,
+    ) -> Result<Result<(), GraphError>, Error> {
+        self.try_proof(scope, credential, directory, client_credential(stored))
+            .await
+    }
+
+    async fn try_proof(
+        &self,
+        scope: &Scope,
+        credential: &Credential,
+        directory: DirectoryId,
+        proof: Result<ClientCredential, GraphError>,
+    ) -> Result<Result<(), GraphError>, Error> {
+        let proof = match proof {
+            Ok(proof) => proof,
+            Err(error) => return Ok(Err(error)),
+        };
+        // In a cache of its own: a token that the old proof obtained would show nothing.
+        let alone = Self {
+            tokens: TokenSource::new(self.tokens.http().clone()),
+            ..self.clone()
+        };
+        let source = Proof {
+            credential: proof,
+            refresh_token: None,
+            now: scope.now().0 / 1000,
+        };
+        let client =
+            alone.client_with(scope, credential, directory, Arc::new(source), "normal")?;
+        Ok(match client.authenticate().await {
+            Err(error) if error.class() == graph::Class::Consent => Ok(()),
+            other => other,
+        })
     }
 }
 

@@ -9,6 +9,8 @@ pub enum Outcome {
     Granted,
     /// Consent stands, some permissions do not.
     MissingPermissions,
+    /// Consent stands, with more than was asked for.
+    UnexpectedPermissions,
     /// The administrator or a policy said no.
     Declined,
     /// It took too long.
@@ -40,6 +42,7 @@ impl Outcome {
     pub const ALL: &'static [Self] = &[
         Self::Granted,
         Self::MissingPermissions,
+        Self::UnexpectedPermissions,
         Self::Declined,
         Self::Expired,
         Self::Replayed,
@@ -59,6 +62,7 @@ impl Outcome {
         match self {
             Self::Granted => "granted",
             Self::MissingPermissions => "missing_permissions",
+            Self::UnexpectedPermissions => "unexpected_permissions",
             Self::Declined => "declined",
             Self::Expired => "expired",
             Self::Replayed => "replayed",
@@ -110,7 +114,10 @@ impl Outcome {
 
     /// Whether a tenant was connected.
     pub fn connected(self) -> bool {
-        matches!(self, Self::Granted | Self::MissingPermissions)
+        matches!(
+            self,
+            Self::Granted | Self::MissingPermissions | Self::UnexpectedPermissions
+        )
     }
 
     /// Heading of its page.
@@ -118,6 +125,7 @@ impl Outcome {
         match self {
             Self::Granted => "Consent granted",
             Self::MissingPermissions => "Connected, with permissions missing",
+            Self::UnexpectedPermissions => "Connected, with more permissions than asked for",
             Self::Declined => "Consent was declined",
             Self::Expired => "This consent request has expired",
             Self::Replayed => "This consent request was used already",
@@ -142,6 +150,9 @@ impl Outcome {
             Self::MissingPermissions => {
                 "The tenant is connected, but some of the permissions that the features need were not granted."
             }
+            Self::UnexpectedPermissions => {
+                "The tenant is connected, and the application holds permissions there that no feature needs."
+            }
             Self::Declined => {
                 "The administrator pressed Cancel, or a policy of the tenant does not allow it. Nothing was connected."
             }
@@ -165,10 +176,10 @@ impl Outcome {
                 "The account that signed in has no role that may grant these permissions. Nothing was connected."
             }
             Self::ApplicationNotFound => {
-                "The client ID is not known in that tenant or cloud. Nothing was connected."
+                "The application is not known in that tenant or cloud, or did not become usable there. Nothing was connected."
             }
             Self::CredentialRejected => {
-                "Microsoft refused the client secret. Nothing was connected."
+                "Microsoft refused the application's secret or certificate. Nothing was connected."
             }
             Self::StillSpreading => {
                 "Right after consent Microsoft needs up to a few minutes until the application works in the tenant."
@@ -185,6 +196,9 @@ impl Outcome {
             Self::Granted => "Map the tenant to a company to start its first sync.",
             Self::MissingPermissions => {
                 "Add them to the app registration, then ask for consent again. What is allowed can be synced already."
+            }
+            Self::UnexpectedPermissions => {
+                "Remove them from the app registration and, in the tenant, from the enterprise application; or switch on the feature that needs them."
             }
             Self::Declined => "Explain what the permissions are for, then ask again.",
             Self::Expired | Self::Replayed | Self::Unrecognised => {
@@ -204,9 +218,11 @@ impl Outcome {
                 "Check the client ID and the authentication endpoint of the credential."
             }
             Self::CredentialRejected => {
-                "Edit the credential and paste the secret's value, then ask again."
+                "Renew the credential's secret or certificate, then ask again."
             }
-            Self::StillSpreading => "Wait a minute, then check again.",
+            Self::StillSpreading => {
+                "Nothing: it is looked at again by itself for a quarter of an hour, and this page follows."
+            }
             Self::Unreachable => "Try again in a few minutes.",
         }
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use url::Url;
 
 use crate::{
-    ClientCredential, Cloud, Error, Grantee, Limiter, Request, TokenSource, http, request::Service,
+    Cloud, Error, Grantee, Limiter, ProofSource, Request, TokenSource, http, request::Service,
 };
 
 /// More pages than any directory has; a longer chain is a loop.
@@ -24,14 +24,20 @@ const MAX_TRIES: u32 = 5;
 const MAX_WAIT: Duration = Duration::from_secs(90);
 
 /// Graph as one application sees one tenant.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct GraphClient {
     tokens: TokenSource,
     limiter: Limiter,
     cloud: Arc<Cloud>,
     grantee: Grantee,
-    credential: ClientCredential,
+    source: Arc<dyn ProofSource>,
     priority: &'static str,
+}
+
+impl std::fmt::Debug for GraphClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "GraphClient({:?})", self.grantee)
+    }
 }
 
 /// Counts what requests cost; shared by concurrent reads of one collector.
@@ -107,7 +113,7 @@ impl GraphClient {
         limiter: Limiter,
         cloud: Arc<Cloud>,
         grantee: Grantee,
-        credential: ClientCredential,
+        source: Arc<dyn ProofSource>,
         priority: &'static str,
     ) -> Self {
         Self {
@@ -115,7 +121,7 @@ impl GraphClient {
             limiter,
             cloud,
             grantee,
-            credential,
+            source,
             priority,
         }
     }
@@ -123,7 +129,7 @@ impl GraphClient {
     /// Obtains a token, from the cache or anew.
     pub async fn authenticate(&self) -> Result<(), Error> {
         self.tokens
-            .token(&self.cloud, &self.grantee, &self.credential)
+            .token(&self.cloud, &self.grantee, self.source.as_ref())
             .await
             .map(|_| ())
     }
@@ -138,20 +144,34 @@ impl GraphClient {
         &self,
         request: &Request,
     ) -> Result<Pages<'_, T>, Error> {
+        Ok(Pages {
+            client: self,
+            service: Service::of(&request.path),
+            next: Some(self.url(request)),
+            seen: HashSet::new(),
+            left: request.max_items,
+            _items: std::marker::PhantomData,
+        })
+    }
+
+    fn url(&self, request: &Request) -> Url {
         let mut url = self.cloud.graph.clone();
         let base = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{base}/v1.0{}", request.path));
         if !request.query.is_empty() {
             url.set_query(Some(&request.query));
         }
-        Ok(Pages {
-            client: self,
-            service: Service::of(&request.path),
-            next: Some(url),
-            seen: HashSet::new(),
-            left: request.max_items,
-            _items: std::marker::PhantomData,
-        })
+        url
+    }
+
+    /// Reads one object.
+    pub async fn read<T: DeserializeOwned + Send>(
+        &self,
+        request: &Request,
+        meter: &Meter,
+    ) -> Result<T, Error> {
+        self.fetch(&self.url(request), Service::of(&request.path), meter)
+            .await
     }
 
     /// Reads a whole small collection.
@@ -170,12 +190,12 @@ impl GraphClient {
 
     /// One GET with everything that may pass tried again: throttling as told, outages with a
     /// growing pause, an expired token once.
-    async fn fetch<T: DeserializeOwned + Send>(
+    async fn fetch<B: DeserializeOwned + Send>(
         &self,
         url: &Url,
         service: Service,
         meter: &Meter,
-    ) -> Result<WirePage<T>, Error> {
+    ) -> Result<B, Error> {
         let mut tries = 0;
         let mut fresh_token = false;
         loop {
@@ -210,15 +230,15 @@ impl GraphClient {
         }
     }
 
-    async fn fetch_once<T: DeserializeOwned + Send>(
+    async fn fetch_once<B: DeserializeOwned + Send>(
         &self,
         url: &Url,
         service: Service,
         meter: &Meter,
-    ) -> Result<WirePage<T>, Error> {
+    ) -> Result<B, Error> {
         let token = self
             .tokens
-            .token(&self.cloud, &self.grantee, &self.credential)
+            .token(&self.cloud, &self.grantee, self.source.as_ref())
             .await?;
         let waited = self
             .limiter
@@ -362,7 +382,7 @@ impl<T: DeserializeOwned + Send> Pages<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Clouds, cloud::CustomCloud};
+    use crate::{ClientCredential, Clouds, Proof, cloud::CustomCloud};
 
     fn client() -> GraphClient {
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -371,6 +391,7 @@ mod tests {
             graph: "http://127.0.0.1:2/".parse().unwrap(),
             label: None,
             limits: None,
+            like: None,
         }))
         .unwrap();
         let id = uuid::Uuid::from_u128(1);
@@ -383,9 +404,12 @@ mod tests {
                 cloud: "custom".into(),
                 tenant: id,
                 client_id: id,
-                version: 1,
             },
-            ClientCredential::Secret(zeroize::Zeroizing::new("x".into())),
+            Arc::new(Proof {
+                credential: ClientCredential::Secret(zeroize::Zeroizing::new("x".into())),
+                refresh_token: None,
+                now: 0,
+            }),
             "low",
         )
     }

@@ -34,6 +34,8 @@ pub struct Cloud {
     pub limits: Limits,
     /// Whether `/security/secureScores` exists there (absent from the China schema).
     pub has_secure_scores: bool,
+    /// Whether `/tenantRelationships/delegatedAdmin…` exists there (absent from the China schema).
+    pub has_delegated_admin: bool,
 }
 
 impl Cloud {
@@ -90,7 +92,47 @@ pub struct CustomCloud {
     /// Limits to keep; Microsoft's unless lifted.
     #[serde(default)]
     pub limits: Option<Limits>,
+    /// Name of the cloud whose services it has; `global` unless told.
+    #[serde(default)]
+    pub like: Option<String>,
 }
+
+/// Microsoft's clouds: name, label, login root, Graph root, and whether they have Secure Score and
+/// delegated administration.
+const TABLE: &[(&str, &str, &str, &str, bool, bool)] = &[
+    (
+        "global",
+        "Global service",
+        "https://login.microsoftonline.com/",
+        "https://graph.microsoft.com/",
+        true,
+        true,
+    ),
+    (
+        "usgov_l4",
+        "US Government L4",
+        "https://login.microsoftonline.us/",
+        "https://graph.microsoft.us/",
+        true,
+        true,
+    ),
+    (
+        "usgov_l5",
+        "US Government L5 (DoD)",
+        "https://login.microsoftonline.us/",
+        "https://dod-graph.microsoft.us/",
+        true,
+        true,
+    ),
+    (
+        "china",
+        "China (21Vianet)",
+        "https://login.partner.microsoftonline.cn/",
+        "https://microsoftgraph.chinacloudapi.cn/",
+        false,
+        false,
+    ),
+];
 
 /// The clouds of this installation, the Global service first (or the custom one, where defined).
 #[derive(Debug, Clone)]
@@ -114,6 +156,15 @@ impl Clouds {
     pub fn new(custom: Option<&CustomCloud>) -> Result<Self, CustomCloudError> {
         let mut clouds = Vec::new();
         if let Some(custom) = custom {
+            let like = custom.like.as_deref().unwrap_or("global");
+            let Some(&(.., has_secure_scores, has_delegated_admin)) =
+                TABLE.iter().find(|row| row.0 == like)
+            else {
+                return Err(CustomCloudError {
+                    field: "like",
+                    reason: format!("{like:?} is none of global, usgov_l4, usgov_l5, china"),
+                });
+            };
             clouds.push(Arc::new(Cloud {
                 name: "custom".into(),
                 label: custom
@@ -123,39 +174,11 @@ impl Clouds {
                 login: root("login", &custom.login)?,
                 graph: root("graph", &custom.graph)?,
                 limits: custom.limits.unwrap_or(Limits::Microsoft),
-                has_secure_scores: true,
+                has_secure_scores,
+                has_delegated_admin,
             }));
         }
-        for (name, label, login, graph, has_secure_scores) in [
-            (
-                "global",
-                "Global service",
-                "https://login.microsoftonline.com/",
-                "https://graph.microsoft.com/",
-                true,
-            ),
-            (
-                "usgov_l4",
-                "US Government L4",
-                "https://login.microsoftonline.us/",
-                "https://graph.microsoft.us/",
-                true,
-            ),
-            (
-                "usgov_l5",
-                "US Government L5 (DoD)",
-                "https://login.microsoftonline.us/",
-                "https://dod-graph.microsoft.us/",
-                true,
-            ),
-            (
-                "china",
-                "China (21Vianet)",
-                "https://login.partner.microsoftonline.cn/",
-                "https://microsoftgraph.chinacloudapi.cn/",
-                false,
-            ),
-        ] {
+        for &(name, label, login, graph, has_secure_scores, has_delegated_admin) in TABLE {
             let parse = |field, text: &str| {
                 Url::parse(text).map_err(|e| CustomCloudError {
                     field,
@@ -169,6 +192,7 @@ impl Clouds {
                 graph: parse("graph", graph)?,
                 limits: Limits::Microsoft,
                 has_secure_scores,
+                has_delegated_admin,
             }));
         }
         Ok(Self(Arc::new(clouds)))
@@ -233,6 +257,7 @@ mod tests {
             graph: "http://127.0.0.1:9/graph".parse().unwrap(),
             label: None,
             limits: None,
+            like: None,
         }))
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::explain::{Explanation, token as explained};
+
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -34,6 +36,18 @@ pub enum Error {
         /// Microsoft's number, if it gave one.
         code: Option<u32>,
     },
+    /// The refresh token of a delegated connection is not accepted any more.
+    #[error("the authorisation has lapsed{}", code.map(|c| format!(" (AADSTS{c})")).unwrap_or_default())]
+    Lapsed {
+        /// Microsoft's number, if it gave one.
+        code: Option<u32>,
+    },
+    /// The credential has been revoked here.
+    #[error("the credential is revoked")]
+    Revoked,
+    /// Where the proof of a token request is kept did not answer.
+    #[error("the credential could not be opened: {0}")]
+    Store(String),
     /// Graph answered an error.
     #[error("Microsoft Graph answered {status} {code}")]
     Api {
@@ -69,6 +83,10 @@ pub enum Error {
     IdToken(&'static str),
 }
 
+/// Whatever number came with it: to the person who authorised, all of them mean the same.
+static LAPSED: std::sync::LazyLock<Explanation> =
+    std::sync::LazyLock::new(|| explained("invalid_grant", Some(700_082)));
+
 impl Error {
     pub(crate) fn transport(error: reqwest::Error) -> Self {
         // A URL may carry an authorization code: never show it.
@@ -92,7 +110,10 @@ impl Error {
                 says_unlicensed,
                 ..
             } => crate::explain::api(*status, code, *says_unlicensed).class,
-            Self::Throttled(_) | Self::Transport(_) | Self::Malformed(_) => Class::Transient,
+            Self::Lapsed { .. } | Self::Revoked => Class::Credential,
+            Self::Throttled(_) | Self::Transport(_) | Self::Malformed(_) | Self::Store(_) => {
+                Class::Transient
+            }
             Self::ForeignLink | Self::EndlessPages | Self::TooLarge | Self::IdToken(_) => {
                 Class::Defect
             }
@@ -104,7 +125,9 @@ impl Error {
         match self {
             Self::Token {
                 code: Some(code), ..
-            } => Some(format!("AADSTS{code}")),
+            }
+            | Self::Lapsed { code: Some(code) } => Some(format!("AADSTS{code}")),
+            Self::Lapsed { code: None } => Some("invalid_grant".into()),
             Self::Token { error, .. } => Some(error.clone()),
             Self::Api { status, code, .. } if code.is_empty() => Some(status.to_string()),
             Self::Api { code, .. } => Some(code.clone()),
@@ -125,6 +148,9 @@ impl Error {
             } => crate::explain::api(*status, code, *says_unlicensed)
                 .sentence
                 .into(),
+            Self::Lapsed { .. } => LAPSED.sentence.into(),
+            Self::Revoked => "The credential is revoked.".into(),
+            Self::Store(text) => format!("The credential could not be opened: {text}."),
             Self::Throttled(after) => format!(
                 "Microsoft is throttling requests and asks to wait {} seconds.",
                 after.as_secs()
@@ -147,7 +173,9 @@ impl Error {
             } => crate::explain::api(*status, code, *says_unlicensed)
                 .remedy
                 .into(),
-            Self::Throttled(_) => "Nothing: it is tried again by itself.".into(),
+            Self::Lapsed { .. } => LAPSED.remedy.into(),
+            Self::Revoked => "Map the company with another credential.".into(),
+            Self::Throttled(_) | Self::Store(_) => "Nothing: it is tried again by itself.".into(),
             Self::Transport(_) => {
                 "Check that this server reaches Microsoft over HTTPS; it is tried again by itself."
                     .into()

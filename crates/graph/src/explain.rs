@@ -163,11 +163,27 @@ const AADSTS: &[(&[u32], Explanation)] = &[
         ),
     ),
     (
-        &[500_212, 500_213, 500_021, 500_022, 50_002, 530_035],
+        &[530_035],
         say(
             Policy,
-            "A security policy of the customer's directory blocks it.",
-            "Ask the customer's administrator to allow this application.",
+            "The security defaults of the customer's directory block it.",
+            "Nothing here uses legacy authentication: ask the customer's administrator for the sign-in log's entry.",
+        ),
+    ),
+    (
+        &[500_212, 500_213],
+        say(
+            Policy,
+            "A cross-tenant access policy blocks it.",
+            "Ask the customer's administrator to allow this application under External Identities › Cross-tenant access settings.",
+        ),
+    ),
+    (
+        &[500_021, 500_022, 50_002],
+        say(
+            Policy,
+            "A tenant restriction of the network blocks it.",
+            "Ask the network's administrator to allow this directory, or sign in from another network.",
         ),
     ),
     (
@@ -192,6 +208,70 @@ const AADSTS: &[(&[u32], Explanation)] = &[
             Credential,
             "The redirect URI of this installation is not in the registration.",
             "Add the redirect URI that the guide shows, exactly, under Authentication › Web.",
+        ),
+    ),
+    (
+        &[50_057],
+        say(
+            Policy,
+            "The account that signed in is disabled.",
+            "Sign in with another account of the directory.",
+        ),
+    ),
+    (
+        &[50_001],
+        say(
+            Defect,
+            "The service that was asked for is disabled or missing in this directory.",
+            "Check the authentication endpoint of the credential; if it is right, report this.",
+        ),
+    ),
+    (
+        &[70_011, 28_002, 700_022, 700_023],
+        say(
+            Defect,
+            "Microsoft does not accept the scope that was asked for.",
+            "Check the authentication endpoint of the credential; if it is right, report this.",
+        ),
+    ),
+    (
+        &[9_001_023, 90_124, 90_130],
+        say(
+            Defect,
+            "Microsoft wants a tenant ID where a placeholder was sent.",
+            "Check the tenant ID of the credential; if it is right, report this.",
+        ),
+    ),
+    (
+        &[50_058, 50_140, 50_199],
+        say(
+            Policy,
+            "The sign-in was interrupted before it was complete.",
+            "Start again in the same browser and go through to the end.",
+        ),
+    ),
+    (
+        &[1_002_016],
+        say(
+            Defect,
+            "Microsoft refuses the encryption of the connection.",
+            "A proxy between this server and Microsoft uses TLS below 1.2: let the connection through untouched.",
+        ),
+    ),
+    (
+        &[50_049, 900_144, 900_561, 9_002_313, 90_013],
+        say(
+            Defect,
+            "Microsoft does not understand the request.",
+            "Look for a proxy that rewrites requests; if there is none, report this.",
+        ),
+    ),
+    (
+        &[700_082, 700_084, 50_173, 70_043],
+        say(
+            Credential,
+            "The authorisation has lapsed.",
+            "Authorise the connection again from the credential's page.",
         ),
     ),
     (

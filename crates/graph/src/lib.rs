@@ -4,6 +4,7 @@
 //! origin, follows no redirect, bounds every body, page count and wait, and answers errors that say
 //! whose turn it is.
 
+pub mod assertion;
 pub mod cloud;
 pub mod error;
 pub mod explain;
@@ -16,9 +17,10 @@ mod limits;
 mod request;
 mod token;
 
+pub use assertion::SigningKey;
 pub use client::{GraphClient, Meter, Page, Tally};
 pub use cloud::{Cloud, Clouds, Limits};
 pub use error::{Class, Error};
 pub use limits::Limiter;
 pub use request::Request;
-pub use token::{ClientCredential, Grantee, TokenSource};
+pub use token::{ClientCredential, Grantee, Proof, ProofSource, TokenSource, aadsts};

@@ -2,19 +2,21 @@
 //! token that Microsoft prescribes for applications of many tenants.
 
 use oauth2::{
-    AuthType, AuthorizationCode, ClientId, ClientSecret, ExtraTokenFields, PkceCodeVerifier,
-    RedirectUrl, StandardTokenResponse, TokenUrl,
-    basic::{
-        BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
-        BasicTokenType,
-    },
+    AuthorizationCode, ExtraTokenFields, PkceCodeVerifier, RedirectUrl, TokenResponse,
 };
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
-use crate::{ClientCredential, Cloud, Error, cloud::tenant_segment, http, token::Exchange};
+use zeroize::Zeroizing;
+
+use crate::{
+    ClientCredential, Cloud, Error,
+    cloud::tenant_segment,
+    http,
+    token::{Exchange, client},
+};
 
 /// Who signed in, after every check. `(tenant, object)` is the person's identity; names are not.
 #[derive(Debug, Clone)]
@@ -25,6 +27,17 @@ pub struct Identity {
     pub object: Uuid,
     /// `wids`: ids of directory roles, where the registration asks for them.
     pub roles: Option<Vec<Uuid>>,
+    /// `preferred_username`: for people to read, never to find anything by.
+    pub username: Option<String>,
+}
+
+/// What redeeming a code gives.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// Who.
+    pub identity: Identity,
+    /// The refresh token, where [`SignIn::scopes`] asked for one.
+    pub refresh_token: Option<Zeroizing<String>>,
 }
 
 /// Template ids of the roles that may consent to Graph application permissions: Global
@@ -53,6 +66,22 @@ pub struct SignIn<'a> {
     pub nonce: &'a str,
     /// PKCE verifier, 43 to 128 characters.
     pub verifier: &'a str,
+    /// What is asked for beside who the person is; empty for a proof of identity alone.
+    pub scopes: &'a [String],
+}
+
+impl SignIn<'_> {
+    fn scope(&self) -> String {
+        let mut scope = "openid profile".to_owned();
+        if !self.scopes.is_empty() {
+            scope.push_str(" offline_access");
+        }
+        for name in self.scopes {
+            scope.push(' ');
+            scope.push_str(name);
+        }
+        scope
+    }
 }
 
 /// The URL that starts the sign-in.
@@ -65,7 +94,7 @@ pub fn authorize_url(cloud: &Cloud, sign_in: &SignIn<'_>) -> Url {
         .append_pair("response_type", "code")
         .append_pair("response_mode", "query")
         .append_pair("redirect_uri", sign_in.redirect_uri)
-        .append_pair("scope", "openid profile")
+        .append_pair("scope", &sign_in.scope())
         .append_pair("state", sign_in.state)
         .append_pair("nonce", sign_in.nonce)
         .append_pair("code_challenge", challenge.as_str())
@@ -80,42 +109,113 @@ struct IdTokenField {
 
 impl ExtraTokenFields for IdTokenField {}
 
-type Client = oauth2::Client<
-    BasicErrorResponse,
-    StandardTokenResponse<IdTokenField, BasicTokenType>,
-    BasicTokenIntrospectionResponse,
-    oauth2::StandardRevocableToken,
-    BasicRevocationErrorResponse,
->;
-
 /// Redeems the code and verifies the id token. `now` in seconds since 1970.
 pub async fn redeem(
-    client: &reqwest::Client,
+    http: &reqwest::Client,
     cloud: &Cloud,
     sign_in: &SignIn<'_>,
     credential: &ClientCredential,
     code: &str,
     now: i64,
-) -> Result<Identity, Error> {
+) -> Result<SignedIn, Error> {
     let segment = tenant_segment(sign_in.tenant);
-    let ClientCredential::Secret(secret) = credential;
     let redirect = RedirectUrl::new(sign_in.redirect_uri.to_owned())
         .map_err(|e| Error::Malformed(e.to_string()))?;
-    let exchange = Exchange::new(client);
-    let answer = Client::new(ClientId::new(sign_in.client_id.to_string()))
-        .set_client_secret(ClientSecret::new(secret.to_string()))
-        .set_auth_type(AuthType::RequestBody)
-        .set_token_uri(TokenUrl::from_url(
-            cloud.login_url(&segment, "oauth2/v2.0/token"),
-        ))
-        .set_redirect_uri(redirect)
+    let url = cloud.login_url(&segment, "oauth2/v2.0/token");
+    let (client, extra) = client::<IdTokenField>(credential, sign_in.client_id, &url, now)?;
+    let client = client.set_redirect_uri(redirect);
+    let exchange = Exchange::new(http);
+    let mut request = client
         .exchange_code(AuthorizationCode::new(code.to_owned()))
         .set_pkce_verifier(PkceCodeVerifier::new(sign_in.verifier.to_owned()))
+        .add_extra_param("scope", sign_in.scope());
+    for (name, value) in extra {
+        request = request.add_extra_param(name, value);
+    }
+    let answer = request
         .request_async(&exchange)
         .await
         .map_err(|e| exchange.refused(e))?;
-    let keys = signing_keys(client, cloud, &segment).await?;
-    verify(&answer.extra_fields().id_token, cloud, &keys, sign_in, now)
+    let keys = signing_keys(http, cloud, &segment).await?;
+    let identity = verify(&answer.extra_fields().id_token, cloud, &keys, sign_in, now)?;
+    let refresh_token = answer
+        .refresh_token()
+        .map(|token| Zeroizing::new(token.secret().clone()));
+    Ok(SignedIn {
+        identity,
+        refresh_token,
+    })
+}
+
+/// What the sign-in service says of a tenant to anybody.
+#[derive(Debug, Clone)]
+pub struct Discovery {
+    /// The tenant's id, from its issuer.
+    pub tenant: Uuid,
+    /// The service's clock in seconds since 1970, from the `Date` header.
+    pub date: Option<i64>,
+}
+
+/// Looks up a tenant by its id or one of its domains.
+///
+/// # Errors
+/// [`Error::Token`] with Microsoft's number (90002) when there is no such tenant in this cloud.
+pub async fn discover(
+    http: &reqwest::Client,
+    cloud: &Cloud,
+    tenant: &str,
+) -> Result<Discovery, Error> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        issuer: String,
+    }
+    #[derive(Deserialize, Default)]
+    struct Refusal {
+        #[serde(default)]
+        error: String,
+        #[serde(default)]
+        error_description: String,
+    }
+    let segment: String = url::form_urlencoded::byte_serialize(tenant.as_bytes()).collect();
+    let response = http
+        .get(cloud.login_url(&segment, "v2.0/.well-known/openid-configuration"))
+        .send()
+        .await
+        .map_err(Error::transport)?;
+    let status = response.status().as_u16();
+    let date = response
+        .headers()
+        .get(reqwest::header::DATE)
+        .and_then(|d| chrono::DateTime::parse_from_rfc2822(d.to_str().ok()?).ok())
+        .map(|d| d.timestamp());
+    if status == 429 {
+        let after = http::retry_after(response.headers());
+        return Err(Error::Throttled(
+            after.unwrap_or(std::time::Duration::from_secs(30)),
+        ));
+    }
+    let body = http::body(response).await?;
+    if status != 200 {
+        let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
+        if refusal.error.is_empty() {
+            return Err(Error::Malformed(format!(
+                "the sign-in service answered {status}"
+            )));
+        }
+        return Err(Error::Token {
+            code: crate::token::aadsts(&refusal.error_description),
+            error: refusal.error,
+        });
+    }
+    let metadata: Metadata = serde_json::from_slice(&body)
+        .map_err(|_| Error::Malformed("the sign-in service's metadata".into()))?;
+    // https://login.microsoftonline.com/{tenant id}/v2.0
+    let tenant = metadata
+        .issuer
+        .rsplit('/')
+        .find_map(|part| Uuid::try_parse(part).ok())
+        .ok_or_else(|| Error::Malformed("the issuer names no tenant".into()))?;
+    Ok(Discovery { tenant, date })
 }
 
 /// One signing key of the sign-in service.
@@ -179,6 +279,8 @@ struct Claims {
     ver: String,
     #[serde(default)]
     wids: Option<Vec<Uuid>>,
+    #[serde(default)]
+    preferred_username: Option<String>,
 }
 
 /// Clocks may differ by this many seconds.
@@ -257,5 +359,6 @@ fn verify(
         tenant: claims.tid,
         object: claims.oid,
         roles: claims.wids,
+        username: claims.preferred_username,
     })
 }

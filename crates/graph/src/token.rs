@@ -1,4 +1,5 @@
-//! App-only tokens: client credentials through the `oauth2` crate, cached, fetched once at a time.
+//! Tokens through the `oauth2` crate: client credentials, or the refresh token of a person who
+//! authorised; cached, fetched once at a time.
 
 use std::{
     collections::HashMap,
@@ -8,21 +9,28 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use oauth2::{
-    AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, RequestTokenError, Scope,
-    TokenResponse, TokenUrl,
-    basic::{BasicClient, BasicErrorResponseType},
+    AuthType, ClientId, ClientSecret, EmptyExtraTokenFields, ExtraTokenFields, HttpRequest,
+    HttpResponse, RefreshToken, RequestTokenError, Scope, StandardTokenResponse, TokenResponse,
+    TokenUrl,
+    basic::{
+        BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse,
+        BasicTokenIntrospectionResponse, BasicTokenType,
+    },
 };
 use tokio::time::Instant;
+use url::Url;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::{Cloud, Error, http};
+use crate::{Class, Cloud, Error, assertion, assertion::SigningKey, http};
 
 /// What an application proves itself with.
 #[derive(Clone)]
 pub enum ClientCredential {
     /// A client secret's value.
     Secret(Zeroizing<String>),
+    /// A certificate's private key.
+    Certificate(Arc<SigningKey>),
 }
 
 impl std::fmt::Debug for ClientCredential {
@@ -31,8 +39,41 @@ impl std::fmt::Debug for ClientCredential {
     }
 }
 
-/// Whom a token is for. The owner and the credential's version are part of the key, so that two
-/// owners of one application never share a token, and a replaced secret is tried at once.
+/// What one token request is made with.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    /// The application's own proof.
+    pub credential: ClientCredential,
+    /// The refresh token of the person in whose name it reads; `None` for the application itself.
+    pub refresh_token: Option<Zeroizing<String>>,
+    /// The present moment in seconds since 1970, by the caller's clock.
+    pub now: i64,
+}
+
+/// Where the proof comes from each time that a token is needed, so that nobody holds an opened
+/// secret for longer than one request, and a replaced one is found by a client that is in use.
+pub trait ProofSource: Send + Sync {
+    /// What may be tried, the newest first; empty when the credential is revoked.
+    fn proofs(&self) -> BoxFuture<'_, Result<Vec<Proof>, Error>>;
+
+    /// Keeps the refresh token that came with a token: Microsoft hands out a new one each time.
+    fn rotated(&self, refresh_token: Zeroizing<String>) -> BoxFuture<'_, Result<(), Error>>;
+}
+
+/// One proof that does not change: for a credential that is not stored yet, and for tests.
+impl ProofSource for Proof {
+    fn proofs(&self) -> BoxFuture<'_, Result<Vec<Proof>, Error>> {
+        let proof = self.clone();
+        Box::pin(async move { Ok(vec![proof]) })
+    }
+
+    fn rotated(&self, _: Zeroizing<String>) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// Whom a token is for. The owner is part of the key, so that two owners of one application never
+/// share a token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Grantee {
     /// Our partner.
@@ -43,8 +84,6 @@ pub struct Grantee {
     pub tenant: Uuid,
     /// The application.
     pub client_id: Uuid,
-    /// Version of its secret.
-    pub version: i64,
 }
 
 #[derive(Clone)]
@@ -84,11 +123,14 @@ impl TokenSource {
 
     /// A token for `grantee`: the cached one until 80 % of its life, else a new one. Of many
     /// callers at once only one asks Microsoft.
+    ///
+    /// Where Microsoft refuses the newest proof itself, the one before it is tried: right after a
+    /// renewal either may be the one that works.
     pub async fn token(
         &self,
         cloud: &Cloud,
         grantee: &Grantee,
-        credential: &ClientCredential,
+        source: &dyn ProofSource,
     ) -> Result<Arc<Zeroizing<String>>, Error> {
         let slot = {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,10 +142,21 @@ impl TokenSource {
         {
             return Ok(Arc::clone(&token.text));
         }
-        let token = self.fetch(cloud, grantee, credential).await?;
-        let text = Arc::clone(&token.text);
-        *held = Some(token);
-        Ok(text)
+        let mut refusal = None;
+        for proof in source.proofs().await? {
+            match self.fetch(cloud, grantee, source, &proof).await {
+                Ok(token) => {
+                    let text = Arc::clone(&token.text);
+                    *held = Some(token);
+                    return Ok(text);
+                }
+                Err(error) if error.class() == Class::Credential => {
+                    refusal.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(refusal.unwrap_or(Error::Revoked))
     }
 
     /// Forgets a token that Graph refused or that may lack a fresh consent.
@@ -116,21 +169,46 @@ impl TokenSource {
         &self,
         cloud: &Cloud,
         grantee: &Grantee,
-        credential: &ClientCredential,
+        source: &dyn ProofSource,
+        proof: &Proof,
     ) -> Result<Token, Error> {
         let url = cloud.login_url(&grantee.tenant.to_string(), "oauth2/v2.0/token");
-        let ClientCredential::Secret(secret) = credential;
-        let client = BasicClient::new(ClientId::new(grantee.client_id.to_string()))
-            .set_client_secret(ClientSecret::new(secret.to_string()))
-            .set_auth_type(AuthType::RequestBody)
-            .set_token_uri(TokenUrl::from_url(url));
+        let (client, extra) =
+            client::<EmptyExtraTokenFields>(&proof.credential, grantee.client_id, &url, proof.now)?;
         let exchange = Exchange::new(&self.http);
-        let answer = client
-            .exchange_client_credentials()
-            .add_scope(Scope::new(cloud.default_scope()))
-            .request_async(&exchange)
-            .await
-            .map_err(|e| exchange.refused(e))?;
+        let answer = match &proof.refresh_token {
+            None => {
+                let mut request = client
+                    .exchange_client_credentials()
+                    .add_scope(Scope::new(cloud.default_scope()));
+                for (name, value) in &extra {
+                    request = request.add_extra_param(*name, value.as_str());
+                }
+                request.request_async(&exchange).await
+            }
+            Some(refresh_token) => {
+                let refresh_token = RefreshToken::new(refresh_token.to_string());
+                let mut request = client
+                    .exchange_refresh_token(&refresh_token)
+                    .add_scope(Scope::new(cloud.default_scope()))
+                    .add_scope(Scope::new("offline_access".into()));
+                for (name, value) in &extra {
+                    request = request.add_extra_param(*name, value.as_str());
+                }
+                request.request_async(&exchange).await
+            }
+        };
+        let answer = answer.map_err(|e| match (exchange.refused(e), &proof.refresh_token) {
+            (Error::Token { error, code }, Some(_)) if error == "invalid_grant" => {
+                Error::Lapsed { code }
+            }
+            (other, _) => other,
+        })?;
+        if let (Some(_), Some(new)) = (&proof.refresh_token, answer.refresh_token()) {
+            source
+                .rotated(Zeroizing::new(new.secret().clone()))
+                .await?;
+        }
         let hour = Duration::from_secs(3600);
         let life = answer.expires_in().unwrap_or(hour).min(24 * hour);
         Ok(Token {
@@ -138,6 +216,45 @@ impl TokenSource {
             renew_at: Instant::now() + life.mul_f64(0.8),
         })
     }
+}
+
+pub(crate) type Client<F> = oauth2::Client<
+    BasicErrorResponse,
+    StandardTokenResponse<F, BasicTokenType>,
+    BasicTokenIntrospectionResponse,
+    oauth2::StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    oauth2::EndpointNotSet,
+    oauth2::EndpointNotSet,
+    oauth2::EndpointNotSet,
+    oauth2::EndpointNotSet,
+    oauth2::EndpointSet,
+>;
+
+/// A client of the token endpoint, and the parameters that go with each of its requests: none with
+/// a secret, the assertion with a certificate.
+pub(crate) fn client<F: ExtraTokenFields>(
+    credential: &ClientCredential,
+    client_id: Uuid,
+    url: &Url,
+    now: i64,
+) -> Result<(Client<F>, Vec<(&'static str, String)>), Error> {
+    let client = oauth2::Client::new(ClientId::new(client_id.to_string()))
+        .set_auth_type(AuthType::RequestBody)
+        .set_token_uri(TokenUrl::from_url(url.clone()));
+    Ok(match credential {
+        ClientCredential::Secret(secret) => (
+            client.set_client_secret(ClientSecret::new(secret.to_string())),
+            vec![],
+        ),
+        ClientCredential::Certificate(key) => (
+            client,
+            vec![
+                ("client_assertion_type", assertion::TYPE.to_owned()),
+                ("client_assertion", key.assert(client_id, url, now)?),
+            ],
+        ),
+    })
 }
 
 /// Sends what the `oauth2` crate made; a `Retry-After` is kept aside, because its error type has no
@@ -209,7 +326,7 @@ impl<'c> oauth2::AsyncHttpClient<'c> for Exchange {
 }
 
 /// The number in `AADSTS7000215: …`.
-pub(crate) fn aadsts(description: &str) -> Option<u32> {
+pub fn aadsts(description: &str) -> Option<u32> {
     let rest = description.split("AADSTS").nth(1)?;
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()

@@ -7,10 +7,12 @@
 //! [`Place`] as associated data, so a ciphertext moved to another row, column or partner does not
 //! open.
 
+mod certificate;
 mod file;
 mod keyring;
 mod sealed;
 
+pub use certificate::{Certificate, CertificateKey, ImportError, new_rsa_key};
 pub use file::FileProvider;
 pub use keyring::{KeyProvider, Keyring};
 pub use sealed::{ContentKey, Place, Sealed};

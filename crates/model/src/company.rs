@@ -1,5 +1,7 @@
 //! Companies: the customers of a partner.
 
+use std::collections::HashSet;
+
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, EntityTrait, PaginatorTrait,
     QueryFilter, QueryOrder, QuerySelect, sea_query::Expr, sea_query::Func,
@@ -199,6 +201,181 @@ pub(crate) async fn create_in(
     Ok(row)
 }
 
+/// Archives a company: it is not listed any more. `false` when there is none such.
+///
+/// # Errors
+/// [`Error::Conflict`] while a tenant is mapped to it.
+pub async fn archive(scope: &Scope, id: CompanyId) -> Result<bool> {
+    scope.require(Role::Admin)?;
+    let tx = scope.begin().await?;
+    let Some(row) = scope
+        .find::<Entity>()
+        .filter(Column::Id.eq(id))
+        .filter(Column::ArchivedAt.is_null())
+        .one(&tx.conn)
+        .await?
+    else {
+        return Ok(false);
+    };
+    let mapped = crate::db::query_one(
+        &tx.conn,
+        "SELECT id FROM mappings WHERE partner_id = $1 AND company_id = $2
+            AND deleted_at IS NULL LIMIT 1",
+        vec![scope.partner().into(), id.into()],
+    )
+    .await?;
+    if mapped.is_some() {
+        return Err(Error::Conflict(
+            "A tenant is mapped to this company. Delete or remap that mapping first.".into(),
+        ));
+    }
+    let name = row.name.clone();
+    let mut active: ActiveModel = row.into();
+    active.archived_at = Set(Some(scope.now()));
+    active.update(&tx.conn).await?;
+    audit::append(
+        &tx,
+        scope,
+        "company.archive",
+        Target::new("company", id, &name),
+        json!({}),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// What an import does with one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// A new company.
+    Create,
+    /// Changes the company that has the line's external id, or else its name.
+    Update(CompanyId),
+    /// That company has all of it already.
+    Unchanged(CompanyId),
+    /// Nothing, for this reason.
+    Refused(String),
+}
+
+/// Imports companies, or says what would become of each line without doing it. Lines that are
+/// refused are left out; the others are saved together.
+pub async fn import(scope: &Scope, lines: &[Draft], dry_run: bool) -> Result<Vec<Fate>> {
+    scope.require(Role::Admin)?;
+    if !scope.sees_all_companies() {
+        return Err(Error::Conflict(
+            "Companies are imported by members who see all companies.".into(),
+        ));
+    }
+    let tx = scope.begin().await?;
+    let known = Entity::find()
+        .filter(Column::PartnerId.eq(scope.partner()))
+        .filter(Column::ArchivedAt.is_null())
+        .all(&tx.conn)
+        .await?;
+    let mut seen = HashSet::new();
+    let mut fates = Vec::with_capacity(lines.len());
+    for line in lines {
+        let fate = match parse(line) {
+            Err(Error::Invalid(errors)) => Fate::Refused(
+                errors
+                    .iter()
+                    .map(|e| format!("{}: {}", e.field, e.message))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            ),
+            Err(other) => return Err(other),
+            Ok(draft) if !seen.insert(identity(&draft)) => {
+                Fate::Refused(format!("\"{}\" is in the file twice.", draft.name))
+            }
+            Ok(draft) => {
+                let fate = fate_of(&known, &draft);
+                if !dry_run {
+                    apply(&tx, scope, &known, &draft, &fate).await?;
+                }
+                fate
+            }
+        };
+        fates.push(fate);
+    }
+    if !dry_run {
+        tx.commit().await?;
+    }
+    Ok(fates)
+}
+
+fn identity(draft: &Draft) -> String {
+    if draft.external_id.is_empty() {
+        name_key(&draft.name)
+    } else {
+        format!("\u{1}{}", draft.external_id)
+    }
+}
+
+fn fate_of(known: &[Company], draft: &Draft) -> Fate {
+    let key = name_key(&draft.name);
+    let by_id = known
+        .iter()
+        .find(|c| !draft.external_id.is_empty() && c.external_id == draft.external_id);
+    let by_name: Vec<&Company> = known.iter().filter(|c| c.name_key == key).collect();
+    let company = match (by_id, by_name.as_slice()) {
+        (Some(company), _) => company,
+        (None, []) => return Fate::Create,
+        (None, [one]) if one.external_id.is_empty() || draft.external_id.is_empty() => one,
+        (None, [one]) => {
+            return Fate::Refused(format!(
+                "\"{}\" has the external ID {} here. Correct one of the two.",
+                one.name, one.external_id
+            ));
+        }
+        (None, several) => {
+            return Fate::Refused(format!(
+                "{} companies are named like that. Give the line the external ID of one.",
+                several.len()
+            ));
+        }
+    };
+    let merged = merge(company, draft);
+    if (&merged.name, &merged.domain, &merged.external_id)
+        == (&company.name, &company.domain, &company.external_id)
+    {
+        Fate::Unchanged(company.id)
+    } else {
+        Fate::Update(company.id)
+    }
+}
+
+/// An empty cell leaves what is there.
+fn merge(company: &Company, draft: &Draft) -> Draft {
+    let or = |new: &String, old: &String| if new.is_empty() { old } else { new }.clone();
+    Draft {
+        name: draft.name.clone(),
+        domain: or(&draft.domain, &company.domain),
+        external_id: or(&draft.external_id, &company.external_id),
+    }
+}
+
+async fn apply(
+    tx: &Tx,
+    scope: &Scope,
+    known: &[Company],
+    draft: &Draft,
+    fate: &Fate,
+) -> Result<()> {
+    match fate {
+        Fate::Create => {
+            create_in(tx, scope, draft, true).await?;
+        }
+        Fate::Update(id) => {
+            if let Some(company) = known.iter().find(|c| c.id == *id) {
+                update_in(tx, scope, company.clone(), merge(company, draft)).await?;
+            }
+        }
+        Fate::Unchanged(_) | Fate::Refused(_) => {}
+    }
+    Ok(())
+}
+
 /// Companies of the same normalised name, to resolve clashes at import.
 pub async fn same_name(scope: &Scope, name: &str) -> Result<Vec<Company>> {
     Ok(scope
@@ -259,6 +436,12 @@ pub async fn edit(
     if !same_name_is_fine && name_key(&row.name) != name_key(&draft.name) {
         refuse_same_name(&tx, scope, &draft.name, Some(id)).await?;
     }
+    let row = update_in(&tx, scope, row, draft).await?;
+    tx.commit().await?;
+    Ok(Some(row))
+}
+
+async fn update_in(tx: &Tx, scope: &Scope, row: Company, draft: Draft) -> Result<Company> {
     let before = json!({ "name": row.name, "domain": row.domain, "external_id": row.external_id });
     let mut active: ActiveModel = row.into();
     active.name_key = Set(name_key(&draft.name));
@@ -268,16 +451,15 @@ pub async fn edit(
     active.updated_at = Set(scope.now());
     let row = active.update(&tx.conn).await?;
     audit::append(
-        &tx,
+        tx,
         scope,
         "company.edit",
-        Target::new("company", id, &row.name),
+        Target::new("company", row.id, &row.name),
         json!({ "before": before, "after": {
             "name": row.name, "domain": row.domain, "external_id": row.external_id } }),
     )
     .await?;
-    tx.commit().await?;
-    Ok(Some(row))
+    Ok(row)
 }
 
 #[cfg(test)]

@@ -4,38 +4,51 @@ use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, Quer
 use serde_json::json;
 
 use crate::{
-    Actor, ConsentRequest, ConsentRequestId, ConsentStep, CredentialId, Db, DirectoryId, Error,
-    MemberId, Result, Role, Scope, TenantId,
+    Actor, ConsentLinkId, ConsentRequest, ConsentRequestId, ConsentStep, CredentialId, Db,
+    DirectoryId, Error, MemberId, PartnerId, Result, Role, Scope, TenantId, Timestamp,
     audit::{self, Target},
+    consent_link,
     credential::{self, Credential},
-    db::execute,
+    db::{execute, query_all},
     entity::consent_request::{ActiveModel, Column, Entity},
     tenant::{self, Organization},
 };
 
 /// How long the administrator may take.
 pub const LIFETIME_MINUTES: i64 = 10;
+/// How long consent may take to spread before it counts as not working.
+const SPREADING_MINUTES: i64 = 15;
 
-/// Begins a request; `state` is kept hashed.
-pub async fn create(
-    scope: &Scope,
-    credential: CredentialId,
-    pinned: Option<DirectoryId>,
-    member: MemberId,
-    session: Option<String>,
-    state: &str,
-) -> Result<ConsentRequest> {
+/// What a request is begun with.
+#[derive(Debug, Clone)]
+pub struct New<'a> {
+    /// The credential to consent to.
+    pub credential: CredentialId,
+    /// The tenant, where it is known.
+    pub pinned: Option<DirectoryId>,
+    /// Who asked: the member, also where the administrator follows their link.
+    pub member: MemberId,
+    /// Hash of the session or cookie of the browser that begins; only it can finish.
+    pub browser: Option<String>,
+    /// The link that was followed.
+    pub link: Option<ConsentLinkId>,
+    /// Unguessable; kept hashed.
+    pub state: &'a str,
+}
+
+/// Begins a request.
+pub async fn create(scope: &Scope, new: New<'_>) -> Result<ConsentRequest> {
     scope.require(Role::Admin)?;
     let now = scope.now();
     let tx = scope.begin().await?;
     let row = ActiveModel {
         partner_id: Set(scope.partner()),
         id: Set(ConsentRequestId::generate(scope.db().clock())),
-        credential_id: Set(credential),
-        pinned_directory_id: Set(pinned),
-        member_id: Set(member),
-        session_hash: Set(session),
-        state_hash: Set(keys::fingerprint(state)),
+        credential_id: Set(new.credential),
+        pinned_directory_id: Set(new.pinned),
+        member_id: Set(new.member),
+        session_hash: Set(new.browser),
+        state_hash: Set(keys::fingerprint(new.state)),
         proof_state_hash: Set(None),
         step: Set(ConsentStep::Begun),
         claimed_directory_id: Set(None),
@@ -48,16 +61,21 @@ pub async fn create(
         expires_at: Set(now.plus_minutes(LIFETIME_MINUTES)),
         used_at: Set(None),
         finished_at: Set(None),
+        link_id: Set(new.link),
+        administrator: Set(None),
+        unexpected: Set(None),
+        checks: Set(0),
+        next_check_at: Set(None),
     }
     .insert(&tx.conn)
     .await?;
-    credential::awaiting_consent(&tx, scope, credential).await?;
+    credential::awaiting_consent(&tx, scope, new.credential).await?;
     audit::append(
         &tx,
         scope,
         "consent.begin",
         Target::new("consent_request", row.id, ""),
-        json!({ "credential_id": credential, "pinned": pinned }),
+        json!({ "credential_id": new.credential, "pinned": new.pinned, "link_id": new.link }),
     )
     .await?;
     tx.commit().await?;
@@ -99,12 +117,12 @@ fn scope_of(db: &Db, row: &ConsentRequest, address: &str) -> Scope {
     Scope::new(db, row.partner_id, Role::Admin, actor)
 }
 
-/// Presents the state of the consent step. Exactly one of any number of simultaneous calls is
+/// Presents the state of the consent step, with the hashes of the cookies that the browser brought. Exactly one of any number of simultaneous calls is
 /// accepted.
 pub async fn present(
     db: &Db,
     state: &str,
-    session: Option<&str>,
+    browsers: &[String],
     address: &str,
 ) -> Result<Presented> {
     let row = Entity::find()
@@ -122,7 +140,9 @@ pub async fn present(
     if row.expires_at <= now {
         return Ok(Presented::Expired(scope, row));
     }
-    if row.session_hash.is_some() && row.session_hash.as_deref() != session {
+    if let Some(browser) = &row.session_hash
+        && !browsers.contains(browser)
+    {
         return Ok(Presented::OtherSession(scope, row));
     }
     let consumed = execute(
@@ -204,6 +224,8 @@ pub struct Ending<'a> {
     pub code: Option<&'a str>,
     /// More in words, for example the missing permissions.
     pub detail: Option<String>,
+    /// Permissions that were granted beside those that were asked for.
+    pub unexpected: Option<String>,
     /// Whether another check may change it.
     pub step: ConsentStep,
 }
@@ -231,6 +253,11 @@ pub async fn bind(
     if !credential::is_live(&tx, scope, credential.id).await? {
         return Err(Error::Stored("the credential was revoked meanwhile".into()));
     }
+    if let Some(link) = request.link_id
+        && !consent_link::use_up(&tx, scope, link).await?
+    {
+        return Err(Error::Stored("the link was used or withdrawn meanwhile".into()));
+    }
     let tenant = tenant::record_consent(
         &tx,
         scope,
@@ -238,6 +265,7 @@ pub async fn bind(
         directory,
         organization,
         &request.granted_scopes,
+        "consent",
     )
     .await?;
     execute(
@@ -267,8 +295,8 @@ async fn finish_in(
         &tx.conn,
         "UPDATE consent_requests SET step = $1, outcome = $2, outcome_code = $3,
             outcome_detail = $4, tenant_id = $5, claimed_directory_id = $6, granted_scopes = $7,
-            finished_at = $8
-         WHERE partner_id = $9 AND id = $10 AND step <> 'finished'",
+            finished_at = $8, administrator = $9, unexpected = $10, next_check_at = $11
+         WHERE partner_id = $12 AND id = $13 AND step <> 'finished'",
         vec![
             ending.step.as_str().into(),
             ending.outcome.into(),
@@ -278,6 +306,9 @@ async fn finish_in(
             request.claimed_directory_id.into(),
             request.granted_scopes.clone().into(),
             scope.now().into(),
+            request.administrator.clone().into(),
+            ending.unexpected.clone().into(),
+            next_check(scope.now(), request, ending.step).into(),
             scope.partner().into(),
             request.id.into(),
         ],
@@ -292,9 +323,47 @@ async fn finish_in(
         "consent.finish",
         Target::new("consent_request", request.id, ending.outcome),
         json!({ "outcome": ending.outcome, "code": ending.code, "detail": ending.detail,
+                "unexpected": ending.unexpected, "administrator": request.administrator,
                 "directory_id": request.claimed_directory_id }),
     )
     .await
+}
+
+/// While consent spreads: after 10 seconds, then twice as long each time, a minute at most.
+fn next_check(now: Timestamp, request: &ConsentRequest, step: ConsentStep) -> Option<Timestamp> {
+    let pause = (10_000_i64 << request.checks.clamp(0, 8)).min(60_000);
+    (step == ConsentStep::Spreading).then(|| now.plus_ms(pause))
+}
+
+/// Takes the requests whose consent is to be looked at again; each is taken by one caller.
+pub async fn take_due_checks(db: &Db) -> Result<Vec<(Scope, ConsentRequest)>> {
+    let now = db.clock().now();
+    // Should the one that takes it die, another takes it after two minutes.
+    let rows = query_all(
+        db.conn(),
+        "UPDATE consent_requests SET checks = checks + 1, next_check_at = $1
+         WHERE step = 'spreading' AND next_check_at <= $2
+         RETURNING partner_id, id",
+        vec![now.plus_minutes(2).into(), now.into()],
+    )
+    .await?;
+    let mut taken = Vec::with_capacity(rows.len());
+    for row in rows {
+        let partner: PartnerId = row.try_get("", "partner_id")?;
+        let id: ConsentRequestId = row.try_get("", "id")?;
+        if let Some(request) = Entity::find_by_id((partner, id)).one(db.conn()).await? {
+            taken.push((scope_of(db, &request, ""), request));
+        }
+    }
+    Ok(taken)
+}
+
+impl ConsentRequest {
+    /// Whether consent had its time to spread.
+    pub fn spread_for_too_long(&self, now: Timestamp) -> bool {
+        self.step == ConsentStep::Spreading
+            && self.created_at.plus_minutes(SPREADING_MINUTES) <= now
+    }
 }
 
 /// Writes an audit row for a callback that changed nothing: replayed, expired, another session.

@@ -1,24 +1,25 @@
-//! Credentials: Entra application registrations with a sealed secret that is written, never shown.
+//! Credentials: Entra application registrations that partners bring.
 
-use keys::{Keyring, Place, Sealed, Secret};
+use keys::Keyring;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder,
 };
 use serde_json::json;
 
 use crate::{
-    ClientId, CredentialId, CredentialKind, CredentialState, DirectoryId, Error, Result, Role,
-    Scope, Timestamp,
+    ClientId, CredentialId, CredentialKind, CredentialState, DirectoryId, Error, Feature, Result,
+    Role, Scope, SecretState, Timestamp,
     audit::{self, Target},
     db::execute,
     entity::credential::{ActiveModel, Column, Entity, Model},
-    partner,
 };
 
 mod draft;
+pub mod secret;
 
 use draft::parse;
-pub use draft::{Draft, parse_guid};
+pub use draft::{Draft, INTERVALS, Proof, parse_guid, parse_new_secret};
+use secret::NewSecret;
 
 /// A secret that expires within this many days is "expiring".
 pub const EXPIRING_DAYS: i64 = 30;
@@ -38,7 +39,7 @@ pub struct Credential {
     pub directory_id: DirectoryId,
     /// The registration's application id.
     pub client_id: ClientId,
-    /// Grows with each new secret: part of the key under which tokens are cached.
+    /// Grows with each new secret.
     pub secret_version: i64,
     /// When the secret ends, where entered.
     pub secret_expires_at: Option<Timestamp>,
@@ -58,6 +59,12 @@ pub struct Credential {
     pub created_at: Timestamp,
     /// Revoked at.
     pub revoked_at: Option<Timestamp>,
+    /// What it is used for beside reading the directory.
+    pub features: Vec<Feature>,
+    /// Who authorised a delegated connection: a user name, for people to read.
+    pub authorised_as: Option<String>,
+    /// When.
+    pub authorised_at: Option<Timestamp>,
 }
 
 impl From<Model> for Credential {
@@ -79,11 +86,19 @@ impl From<Model> for Credential {
             last_error: row.last_error,
             created_at: row.created_at,
             revoked_at: row.revoked_at,
+            features: serde_json::from_str(&row.features).unwrap_or_default(),
+            authorised_as: row.authorised_as,
+            authorised_at: row.authorised_at,
         }
     }
 }
 
 impl Credential {
+    /// Whether a feature is switched on.
+    pub fn uses(&self, feature: Feature) -> bool {
+        self.features.contains(&feature)
+    }
+
     /// The state that people see: the stored one, or what the secret's end makes of it.
     pub fn shown_state(&self, now: Timestamp) -> &'static str {
         let live = matches!(
@@ -109,29 +124,26 @@ pub async fn create(
     draft: &Draft,
 ) -> Result<Credential> {
     scope.require(Role::Admin)?;
-    let parsed = parse(draft, clouds, true)?;
+    let mut parsed = parse(draft, clouds, true)?;
+    let secret = match parsed.secret.take() {
+        Some(secret) => secret,
+        None => NewSecret::make_certificate(&parsed.name, scope.now()).await?,
+    };
     let id = CredentialId::generate(scope.db().clock());
     let now = scope.now();
     let tx = scope.begin().await?;
-    let (data_key, key_version) =
-        partner::data_key(&tx.conn, keyring, scope.partner(), None).await?;
-    let secret = parsed.secret.as_ref().map_or("", Secret::expose);
-    let (content_key, sealed) = keyring.seal(&data_key, place(scope, id), secret.as_bytes())?;
     let inserted = ActiveModel {
         partner_id: Set(scope.partner()),
         id: Set(id),
-        kind: Set(CredentialKind::MultiTenant),
+        kind: Set(parsed.kind),
         name: Set(parsed.name.clone()),
         cloud: Set(draft.cloud.clone()),
         directory_id: Set(parsed.directory_id),
         client_id: Set(parsed.client_id),
-        secret: Set(Some(sealed.as_bytes().to_vec())),
-        content_key: Set(Some(content_key.as_bytes().to_vec())),
-        key_version: Set(key_version),
         secret_version: Set(1),
-        secret_expires_at: Set(parsed.secret_expires_at),
+        secret_expires_at: Set(secret.expires_at()),
         state: Set(CredentialState::Draft),
-        sync_interval_minutes: Set(24 * 60),
+        sync_interval_minutes: Set(parsed.sync_interval_minutes),
         last_success_at: Set(None),
         last_error_at: Set(None),
         last_error_code: Set(None),
@@ -139,6 +151,9 @@ pub async fn create(
         created_at: Set(now),
         updated_at: Set(now),
         revoked_at: Set(None),
+        features: Set(words(&parsed.features)?),
+        authorised_as: Set(None),
+        authorised_at: Set(None),
     }
     .insert(&tx.conn)
     .await;
@@ -146,19 +161,26 @@ pub async fn create(
         Err(e) if Error::is_unique(&e) => return Err(already_here()),
         other => other?,
     };
+    secret::insert(&tx, scope, keyring, id, &secret, SecretState::Current).await?;
     audit::append(
         &tx,
         scope,
         "credential.create",
         Target::new("credential", id, &parsed.name),
         json!({
-            "cloud": draft.cloud, "directory_id": parsed.directory_id,
-            "client_id": parsed.client_id, "secret_expires_at": parsed.secret_expires_at,
+            "kind": parsed.kind, "cloud": draft.cloud, "directory_id": parsed.directory_id,
+            "client_id": parsed.client_id, "secret_expires_at": secret.expires_at(),
+            "features": parsed.features,
+            "thumbprint": secret.certificate().map(keys::Certificate::thumbprint),
         }),
     )
     .await?;
     tx.commit().await?;
     Ok(row.into())
+}
+
+fn words(features: &[Feature]) -> Result<String> {
+    serde_json::to_string(features).map_err(|e| Error::Stored(e.to_string()))
 }
 
 fn already_here() -> Error {
@@ -168,11 +190,12 @@ fn already_here() -> Error {
     )
 }
 
-/// Changes name, secret and its end. A registration's ids and cloud stay: another registration is
-/// another credential.
+/// Changes name, features, interval and the day on which the secret ends; the secret itself is
+/// renewed by [`secret::replace`]. The registration's ids and cloud can be mended until a tenant
+/// has consented: after that another registration is another credential.
 pub async fn edit(
     scope: &Scope,
-    keyring: &Keyring,
+    clouds: &[String],
     id: CredentialId,
     draft: &Draft,
 ) -> Result<Option<Credential>> {
@@ -191,51 +214,84 @@ pub async fn edit(
             "This credential is revoked. Add the registration again as a new one.".into(),
         ));
     }
-    let draft = Draft {
-        cloud: row.cloud.clone(),
-        directory_id: row.directory_id.to_string(),
-        client_id: row.client_id.to_string(),
+    let mut draft = Draft {
+        kind: row.kind.to_string(),
         ..draft.clone()
     };
-    let parsed = parse(&draft, std::slice::from_ref(&row.cloud), false)?;
-    let before = json!({ "name": row.name, "secret_expires_at": row.secret_expires_at });
-    let mut active: ActiveModel = row.clone().into();
-    active.name = Set(parsed.name.clone());
-    active.secret_expires_at = Set(parsed.secret_expires_at);
-    active.updated_at = Set(scope.now());
-    if let Some(secret) = &parsed.secret {
-        let (data_key, key_version) =
-            partner::data_key(&tx.conn, keyring, scope.partner(), None).await?;
-        let (content_key, sealed) =
-            keyring.seal(&data_key, place(scope, id), secret.expose().as_bytes())?;
-        active.secret = Set(Some(sealed.as_bytes().to_vec()));
-        active.content_key = Set(Some(content_key.as_bytes().to_vec()));
-        active.key_version = Set(key_version);
-        active.secret_version = Set(row.secret_version + 1);
-        // What was said of the old secret does not hold for the new one.
-        active.last_error_at = Set(None);
-        active.last_error_code = Set(None);
-        active.last_error = Set(None);
-        active.state = Set(match row.last_success_at {
-            Some(_) => CredentialState::Active,
-            None => CredentialState::AwaitingConsent,
-        });
+    let unused = is_unused(&row);
+    if !unused {
+        draft.cloud.clone_from(&row.cloud);
+        draft.directory_id = row.directory_id.to_string();
+        draft.client_id = row.client_id.to_string();
     }
-    let row = active.update(&tx.conn).await?;
+    let parsed = parse(&draft, clouds, false)?;
+    let features = words(&parsed.features)?;
+    let facts = |row: &Model| {
+        json!({ "name": row.name, "cloud": row.cloud, "directory_id": row.directory_id,
+            "client_id": row.client_id, "secret_expires_at": row.secret_expires_at,
+            "features": row.features, "sync_interval_minutes": row.sync_interval_minutes })
+    };
+    let before = facts(&row);
+    let has_certificate = secret_is_certificate(&tx, scope, id).await?;
+    let expires_at = if has_certificate {
+        row.secret_expires_at
+    } else {
+        parsed.secret_expires_at
+    };
+    let mut active: ActiveModel = row.into();
+    active.name = Set(parsed.name.clone());
+    active.cloud = Set(draft.cloud.clone());
+    active.directory_id = Set(parsed.directory_id);
+    active.client_id = Set(parsed.client_id);
+    active.secret_expires_at = Set(expires_at);
+    active.features = Set(features);
+    active.sync_interval_minutes = Set(parsed.sync_interval_minutes);
+    active.updated_at = Set(scope.now());
+    let row = match active.update(&tx.conn).await {
+        Err(e) if Error::is_unique(&e) => return Err(already_here()),
+        other => other?,
+    };
     audit::append(
         &tx,
         scope,
         "credential.edit",
         Target::new("credential", id, &parsed.name),
-        json!({
-            "before": before,
-            "after": { "name": parsed.name, "secret_expires_at": parsed.secret_expires_at },
-            "secret_replaced": parsed.secret.is_some(),
-        }),
+        json!({ "before": before, "after": facts(&row) }),
     )
     .await?;
     tx.commit().await?;
     Ok(Some(row.into()))
+}
+
+/// Whether the registration's ids may still be mended.
+fn is_unused(row: &Model) -> bool {
+    row.last_success_at.is_none()
+        && matches!(
+            row.state,
+            CredentialState::Draft | CredentialState::AwaitingConsent | CredentialState::Failing
+        )
+}
+
+impl Credential {
+    /// Whether the registration's ids may still be mended: nothing was ever read with it.
+    pub fn is_unused(&self) -> bool {
+        self.last_success_at.is_none() && self.revoked_at.is_none()
+    }
+}
+
+async fn secret_is_certificate(
+    tx: &crate::db::Tx,
+    scope: &Scope,
+    id: CredentialId,
+) -> Result<bool> {
+    Ok(crate::db::query_one(
+        &tx.conn,
+        "SELECT id FROM credential_secrets WHERE partner_id = $1 AND credential_id = $2
+            AND state = 'current' AND kind = 'certificate'",
+        vec![scope.partner().into(), id.into()],
+    )
+    .await?
+    .is_some())
 }
 
 /// All credentials of the partner, by name.
@@ -258,48 +314,6 @@ pub async fn get(scope: &Scope, id: CredentialId) -> Result<Option<Credential>> 
         .one(scope.db().conn())
         .await?
         .map(Into::into))
-}
-
-/// Opens the client secret for a token request. `None` when the credential is gone or revoked.
-pub async fn open_secret(
-    scope: &Scope,
-    keyring: &Keyring,
-    id: CredentialId,
-) -> Result<Option<Secret>> {
-    let conn = scope.db().conn();
-    let row = Entity::find_by_id((scope.partner(), id))
-        .filter(Column::RevokedAt.is_null())
-        .one(conn)
-        .await?;
-    let Some(Model {
-        secret: Some(sealed),
-        content_key: Some(content_key),
-        key_version,
-        ..
-    }) = row
-    else {
-        return Ok(None);
-    };
-    let (data_key, _) =
-        partner::data_key(conn, keyring, scope.partner(), Some(key_version)).await?;
-    let plain = keyring.open(
-        &data_key,
-        place(scope, id),
-        &Sealed::from_bytes(content_key),
-        &Sealed::from_bytes(sealed),
-    )?;
-    let text = std::str::from_utf8(&plain)
-        .map_err(|_| Error::Stored("credentials.secret is not text".into()))?;
-    Ok(Some(Secret::new(text)))
-}
-
-fn place(scope: &Scope, id: CredentialId) -> Place<'static> {
-    Place {
-        partner: scope.partner().0,
-        table: "credentials",
-        column: "secret",
-        row: id.0,
-    }
 }
 
 /// Notes what Microsoft answered to the credential itself: `Ok`, or its code and our words for it.
@@ -381,16 +395,30 @@ pub async fn revoke(scope: &Scope, id: CredentialId) -> Result<bool> {
     let (partner, now) = (scope.partner(), scope.now());
     execute(
         &tx.conn,
-        "UPDATE credentials SET secret = NULL, content_key = NULL, state = 'revoked',
-            revoked_at = $1, updated_at = $1
+        "UPDATE credentials SET state = 'revoked', revoked_at = $1, updated_at = $1
          WHERE partner_id = $2 AND id = $3",
         vec![now.into(), partner.into(), id.into()],
     )
     .await?;
     execute(
         &tx.conn,
-        "UPDATE tenants SET state = 'disconnected' WHERE partner_id = $1 AND credential_id = $2",
+        "DELETE FROM credential_secrets WHERE partner_id = $1 AND credential_id = $2",
         vec![partner.into(), id.into()],
+    )
+    .await?;
+    execute(
+        &tx.conn,
+        "UPDATE tenants SET state = 'disconnected', last_error = 'The credential was revoked.',
+            last_error_code = NULL
+         WHERE partner_id = $1 AND credential_id = $2 AND state = 'consented'",
+        vec![partner.into(), id.into()],
+    )
+    .await?;
+    execute(
+        &tx.conn,
+        "UPDATE consent_links SET withdrawn_at = $1
+         WHERE partner_id = $2 AND credential_id = $3 AND withdrawn_at IS NULL AND used_at IS NULL",
+        vec![now.into(), partner.into(), id.into()],
     )
     .await?;
     crate::run::cancel_for_credential(&tx, scope, id).await?;
@@ -400,6 +428,74 @@ pub async fn revoke(scope: &Scope, id: CredentialId) -> Result<bool> {
         "credential.revoke",
         Target::new("credential", id, &row.name),
         json!({}),
+    )
+    .await?;
+    tx.commit().await?;
+    scope.db().scrub().await;
+    Ok(true)
+}
+
+/// Removes a revoked credential that no mapping refers to, with its tenants and its requests. The
+/// audit log keeps what was done with it.
+///
+/// # Errors
+/// [`Error::Conflict`] before it is revoked, and while a mapping's history refers to it.
+pub async fn delete(scope: &Scope, id: CredentialId) -> Result<bool> {
+    scope.require(Role::Owner)?;
+    let tx = scope.begin().await?;
+    let Some(row) = scope
+        .find::<Entity>()
+        .filter(Column::Id.eq(id))
+        .one(&tx.conn)
+        .await?
+    else {
+        return Ok(false);
+    };
+    if row.revoked_at.is_none() {
+        return Err(Error::Conflict(
+            "Revoke this credential first: that destroys its secret and stops its jobs.".into(),
+        ));
+    }
+    let partner = scope.partner();
+    let history = crate::db::query_one(
+        &tx.conn,
+        "SELECT id FROM mappings WHERE partner_id = $1 AND credential_id = $2 LIMIT 1",
+        vec![partner.into(), id.into()],
+    )
+    .await?;
+    if history.is_some() {
+        return Err(Error::Conflict(
+            "Companies were synced with this credential, and their history stays readable until \
+             the retention window ends. It can be deleted after that."
+                .into(),
+        ));
+    }
+    for table in [
+        "connection_tests",
+        "authorisations",
+        "consent_requests",
+        "consent_links",
+        "tenants",
+    ] {
+        execute(
+            &tx.conn,
+            &format!("DELETE FROM {table} WHERE partner_id = $1 AND credential_id = $2"),
+            vec![partner.into(), id.into()],
+        )
+        .await?;
+    }
+    execute(
+        &tx.conn,
+        "DELETE FROM credentials WHERE partner_id = $1 AND id = $2",
+        vec![partner.into(), id.into()],
+    )
+    .await?;
+    audit::append(
+        &tx,
+        scope,
+        "credential.delete",
+        Target::new("credential", id, &row.name),
+        json!({ "client_id": row.client_id, "directory_id": row.directory_id }),
     )
     .await?;
     tx.commit().await?;

@@ -171,6 +171,32 @@ impl Db {
         }
     }
 
+    /// After something secret was deleted: leaves no copy of it in the write-ahead log, nor
+    /// (PostgreSQL) in the table's dead rows. Tried for some seconds; readers may hold it up, and
+    /// then the database's own housekeeping comes later.
+    pub(crate) async fn scrub(&self) {
+        for _ in 0..20 {
+            let done = match &self.pool {
+                // Row: busy, frames in the log, frames moved. Readers of old frames make it busy.
+                Pool::Sqlite(pool) => {
+                    sqlx::query_as::<_, (i64, i64, i64)>("PRAGMA wal_checkpoint(TRUNCATE)")
+                        .fetch_one(pool)
+                        .await
+                        .is_ok_and(|(busy, ..)| busy == 0)
+                }
+                Pool::Postgres(pool) => sqlx::query("VACUUM FULL credential_secrets")
+                    .execute(pool)
+                    .await
+                    .is_ok(),
+            };
+            if done {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        tracing::warn!("the database still holds old pages of a deleted secret; it will drop them");
+    }
+
     pub(crate) fn conn(&self) -> &DatabaseConnection {
         &self.connection
     }

@@ -7,8 +7,8 @@ use sea_orm::{
 };
 
 use crate::{
-    CompanyId, Domain, Group, GroupMember, Listing, MappingId, Result, Scope, Timestamp, User,
-    Window,
+    CompanyId, Domain, Group, GroupMember, Listing, MappingId, Result, Scope, SubscribedSku, Timestamp,
+    User, Window,
     db::{query_all, query_one},
     entity::{domain, group, group_member},
 };
@@ -463,4 +463,16 @@ pub fn synced_at(mappings: &[crate::mapping::MappingRow]) -> Option<Timestamp> {
         .collect::<Option<Vec<_>>>()?
         .into_iter()
         .min()
+}
+
+/// Licences of a mapping's directory, by part number, without those that ended.
+pub async fn subscribed_skus(scope: &Scope, mapping: MappingId) -> Result<Vec<SubscribedSku>> {
+    use crate::entity::subscribed_sku::{Column, Entity};
+    Ok(scope
+        .find::<Entity>()
+        .filter(Column::MappingId.eq(mapping))
+        .filter(Column::RemovedAt.is_null())
+        .order_by_asc(Column::SkuPartNumber)
+        .all(scope.db().conn())
+        .await?)
 }

@@ -59,6 +59,14 @@ ids! {
     TenantId,
     /// One attempt at admin consent.
     ConsentRequestId,
+    /// A secret, certificate or refresh token of a credential.
+    CredentialSecretId,
+    /// One attempt to authorise a delegated connection.
+    AuthorisationId,
+    /// One test of a connection.
+    ConnectionTestId,
+    /// A link for a customer's administrator.
+    ConsentLinkId,
     /// A customer of a partner.
     CompanyId,
     /// Company ↔ tenant.

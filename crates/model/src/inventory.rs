@@ -82,6 +82,12 @@ objects! {
         authentication_type: Option<String>, is_default: Option<bool>, is_initial: Option<bool>,
         is_verified: Option<bool>, supported_services: Option<String>,
     }
+    /// A licence of the directory; the fields are Graph's `subscribedSku` properties, units are seats.
+    SkuRow in "subscribed_skus" {
+        sku_id: String, sku_part_number: String, capability_status: Option<String>,
+        applies_to: Option<String>, enabled_units: Option<i64>, suspended_units: Option<i64>,
+        warning_units: Option<i64>, consumed_units: Option<i64>, service_plans: String,
+    }
     /// Secure Score of a day, in points.
     ScoreRow in "secure_scores" {
         day: String, current_score: f64, max_score: f64, active_user_count: Option<i64>,

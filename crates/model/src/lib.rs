@@ -4,7 +4,10 @@
 
 pub mod api_token;
 pub mod audit;
+pub mod authorisation;
 pub mod company;
+pub mod connection_test;
+pub mod consent_link;
 pub mod consent_request;
 pub mod credential;
 pub mod directory;
@@ -28,22 +31,25 @@ mod scope;
 pub use clock::{Clock, Timestamp};
 pub use db::{Db, Pool};
 pub use entity::types::{
-    CollectorState, ConsentStep, CredentialKind, CredentialState, Role, RunCause, RunKind,
-    RunState, TenantState,
+    CollectorState, ConsentStep, CredentialKind, CredentialState, Feature, Role, RunCause, RunKind,
+    RunState, SecretKind, SecretState, TenantState, TestState,
 };
 pub use entity::{
     api_token::Model as ApiToken, audit_row::Model as AuditRow, company::Model as Company,
-    consent_request::Model as ConsentRequest, control_profile::Model as ControlProfile,
+    authorisation::Model as Authorisation, connection_test::Model as ConnectionTest,
+    consent_link::Model as ConsentLink, consent_request::Model as ConsentRequest, control_profile::Model as ControlProfile,
     control_score::Model as ControlScore, domain::Model as Domain, group::Model as Group,
     group_member::Model as GroupMember, mapping::Model as Mapping, member::Model as Member,
     membership::Model as Membership, mfa_registration::Model as MfaRegistration,
     partner::Model as Partner, run::Model as Run, run_collector::Model as RunCollector,
-    run_event::Model as RunEvent, secure_score::Model as SecureScore, tenant::Model as Tenant,
+    run_event::Model as RunEvent, secure_score::Model as SecureScore,
+    subscribed_sku::Model as SubscribedSku, tenant::Model as Tenant,
     user::Model as User,
 };
 pub use error::{Error, FieldError, Result};
 pub use ids::{
-    ApiTokenId, ClientId, CompanyId, ConsentRequestId, CredentialId, DirectoryId, InvitationId,
+    ApiTokenId, AuthorisationId, ClientId, CompanyId, ConnectionTestId, ConsentLinkId,
+    ConsentRequestId, CredentialId, CredentialSecretId, DirectoryId, InvitationId,
     MappingId, MemberId, PartnerId, RunId, TenantId,
 };
 pub use scope::{Actor, Scope};

@@ -306,8 +306,8 @@ async fn create_one(
     };
     let mapping = save(tx, scope, &company, &tenant, matched_by).await?;
     let mut runs = Vec::new();
-    for kind in RunKind::ALL {
-        runs.push(run::request_in(tx, scope, &mapping, *kind, RunCause::Mapping, None).await?);
+    for kind in run::used_kinds(tx, scope, &mapping).await? {
+        runs.push(run::request_in(tx, scope, &mapping, kind, RunCause::Mapping, None).await?);
     }
     Ok((mapping.id, runs))
 }
@@ -421,4 +421,61 @@ pub async fn delete(scope: &Scope, id: MappingId) -> Result<bool> {
     .await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// Maps a tenant to another company from now on: the mapping ends, and a new one begins with its
+/// first sync. What was collected stays with the company for which it was collected. `None` when
+/// there is no such mapping.
+///
+/// # Errors
+/// [`Error::Invalid`] when the company does not exist, is archived or is the same.
+pub async fn remap(
+    scope: &Scope,
+    id: MappingId,
+    company: CompanyId,
+) -> Result<Option<(MappingId, Vec<Run>)>> {
+    scope.require(Role::Admin)?;
+    let tx = scope.begin().await?;
+    let Some(mapping) = scope
+        .find::<Entity>()
+        .filter(Column::Id.eq(id))
+        .filter(Column::DeletedAt.is_null())
+        .one(&tx.conn)
+        .await?
+    else {
+        return Ok(None);
+    };
+    if mapping.company_id == company {
+        return Err(Error::field(
+            "company_id",
+            "The tenant is mapped to this company already. Choose another one.",
+        ));
+    }
+    run::cancel_for_mapping(&tx, scope, id).await?;
+    execute(
+        &tx.conn,
+        "UPDATE mappings SET deleted_at = $1 WHERE partner_id = $2 AND id = $3",
+        vec![scope.now().into(), scope.partner().into(), id.into()],
+    )
+    .await?;
+    let pair = Pair {
+        tenant: mapping.tenant_id,
+        choice: Choice::MapTo(company),
+    };
+    let made = create_one(&tx, scope, mapping.credential_id, &pair).await;
+    let made = made.map_err(|e| match e {
+        Error::Conflict(text) => Error::field("company_id", text),
+        other => other,
+    })?;
+    audit::append(
+        &tx,
+        scope,
+        "mapping.remap",
+        Target::new("mapping", made.0, ""),
+        json!({ "from": { "mapping_id": id, "company_id": mapping.company_id },
+                "to": { "mapping_id": made.0, "company_id": company } }),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Some(made))
 }

@@ -36,6 +36,45 @@ pub async fn current(scope: &Scope) -> Result<Partner> {
         .ok_or_else(|| Error::Stored("the scope's partner does not exist".into()))
 }
 
+/// Changes the partner's name, and whom its customers' administrators may ask.
+///
+/// # Errors
+/// [`Error::Invalid`] for a name or contact that is empty or too long.
+pub async fn edit(scope: &Scope, name: &str, contact: &str) -> Result<()> {
+    scope.require(Role::Admin)?;
+    let (name, contact) = (name.trim(), contact.trim());
+    if name.is_empty() || name.chars().count() > 120 {
+        return Err(Error::field(
+            "name",
+            "Enter the organisation's name, at most 120 characters.",
+        ));
+    }
+    if contact.chars().count() > 200 || contact.chars().any(char::is_control) {
+        return Err(Error::field(
+            "contact",
+            "Enter an e-mail address, a telephone number or a web page, at most 200 characters.",
+        ));
+    }
+    let before = current(scope).await?;
+    let tx = scope.begin().await?;
+    execute(
+        &tx.conn,
+        "UPDATE partners SET name = $1, contact = $2 WHERE id = $3",
+        vec![name.into(), contact.into(), scope.partner().into()],
+    )
+    .await?;
+    audit::append(
+        &tx,
+        scope,
+        "partner.edit",
+        Target::new("partner", scope.partner(), name),
+        json!({ "before": { "name": before.name, "contact": before.contact },
+                "after": { "name": name, "contact": contact } }),
+    )
+    .await?;
+    tx.commit().await
+}
+
 /// Makes a partner with its data key; the caller adds its first member or invitation.
 ///
 /// # Errors
@@ -66,6 +105,7 @@ async fn create_in(tx: &Tx, db: &Db, keyring: &Keyring, name: &str) -> Result<Pa
         audit_seq: Set(0),
         audit_head: Set(String::new()),
         run_number: Set(0),
+        contact: Set(String::new()),
     }
     .insert(&tx.conn)
     .await?;

@@ -12,12 +12,12 @@ use sea_orm::{
 use serde_json::json;
 
 use crate::{
-    CompanyId, CredentialId, Error, Listing, Mapping, MappingId, Result, Role, Run, RunCause,
+    CompanyId, CredentialId, Error, Feature, Listing, Mapping, MappingId, Result, Role, Run, RunCause,
     RunCollector, RunId, RunKind, RunState, Scope, Window,
     audit::{self, Target},
     db::{Tx, execute, query_all, query_one},
     entity::{
-        mapping,
+        credential, mapping,
         run::{ActiveModel, Column, Entity},
         run_collector,
     },
@@ -92,12 +92,33 @@ pub async fn request(
     };
     let mut runs = Vec::new();
     for mapping in &mappings {
-        for kind in kinds {
-            runs.push(request_in(&tx, scope, mapping, *kind, cause, None).await?);
+        for kind in used_kinds(&tx, scope, mapping).await? {
+            if kinds.contains(&kind) {
+                runs.push(request_in(&tx, scope, mapping, kind, cause, None).await?);
+            }
         }
     }
     tx.commit().await?;
     Ok(Some(runs))
+}
+
+/// The kinds of runs that a mapping's credential is used for.
+pub(crate) async fn used_kinds(tx: &Tx, scope: &Scope, mapping: &Mapping) -> Result<Vec<RunKind>> {
+    let credential =
+        credential::Entity::find_by_id((scope.partner(), mapping.credential_id))
+            .one(&tx.conn)
+            .await?
+            .map(crate::credential::Credential::from);
+    Ok(RunKind::ALL
+        .iter()
+        .copied()
+        .filter(|kind| match kind {
+            RunKind::Directory => true,
+            RunKind::SecureScore => credential
+                .as_ref()
+                .is_some_and(|c| c.uses(Feature::SecureScore)),
+        })
+        .collect())
 }
 
 /// Whose runs.

@@ -187,8 +187,9 @@ macro_rules! owned {
     };
 }
 
-owned!(credential, tenant, consent_request, audit_row, api_token, membership;
-    with company: mapping, run, user, mfa_registration, group, group_member, domain, secure_score,
+owned!(credential, credential_secret, authorisation, connection_test, consent_link, tenant,
+    consent_request, audit_row, api_token, membership;
+    with company: mapping, run, user, mfa_registration, group, group_member, domain, secure_score, subscribed_sku,
     control_score, control_profile);
 
 impl Owned for entity::company::Entity {

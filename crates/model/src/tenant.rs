@@ -6,7 +6,7 @@ use sea_orm::{
 use serde_json::json;
 
 use crate::{
-    CredentialId, DirectoryId, Error, Result, Scope, Tenant, TenantId, TenantState,
+    CredentialId, DirectoryId, Error, Result, Role, Scope, Tenant, TenantId, TenantState,
     audit::{self, Target},
     credential::Credential,
     db::execute,
@@ -31,6 +31,156 @@ impl Tenant {
     pub fn domain_list(&self) -> Vec<String> {
         serde_json::from_str(&self.domains).unwrap_or_default()
     }
+
+    /// Names of the application permissions that were found granted; `None` when that could not be
+    /// read. A permission that has no name here is its GUID.
+    pub fn granted_list(&self) -> Option<Vec<String>> {
+        self.granted_permissions
+            .as_deref()
+            .and_then(|json| serde_json::from_str(json).ok())
+    }
+
+    /// The name, or what there is in place of one.
+    pub fn label(&self) -> String {
+        [&self.display_name, &self.default_domain]
+            .into_iter()
+            .find(|text| !text.is_empty())
+            .cloned()
+            .unwrap_or_else(|| self.directory_id.to_string())
+    }
+}
+
+/// A directory that was found without consent.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Its tenant id.
+    pub directory: DirectoryId,
+    /// Its name, empty when it is not known.
+    pub display_name: String,
+    /// A domain of it, empty when none is known.
+    pub domain: String,
+    /// How it relates to the partner, for people to read.
+    pub relationship: Option<String>,
+}
+
+/// Records directories that were found, without touching what consent says of those that are known.
+/// Answers how many were not known before.
+pub async fn record_found(
+    scope: &Scope,
+    credential: &Credential,
+    found_by: &str,
+    found: &[Found],
+) -> Result<usize> {
+    scope.require(Role::Admin)?;
+    let tx = scope.begin().await?;
+    let now = scope.now();
+    let mut new = 0;
+    for one in found {
+        let existing = Entity::find()
+            .filter(Column::PartnerId.eq(scope.partner()))
+            .filter(Column::CredentialId.eq(credential.id))
+            .filter(Column::DirectoryId.eq(one.directory))
+            .one(&tx.conn)
+            .await?;
+        match existing {
+            Some(row) => {
+                let consented = row.consented_at.is_some();
+                let (name, domain) = (row.display_name.clone(), row.default_domain.clone());
+                let mut active: tenant::ActiveModel = row.into();
+                // What the tenant says of itself is better than what a list says of it.
+                if !consented && !one.display_name.is_empty() && one.display_name != name {
+                    active.display_name = Set(one.display_name.clone());
+                }
+                if !consented && domain.is_empty() {
+                    active.default_domain = Set(one.domain.clone());
+                }
+                if one.relationship.is_some() {
+                    active.relationship = Set(one.relationship.clone());
+                }
+                active.found_at = Set(Some(now));
+                active.update(&tx.conn).await?;
+            }
+            None => {
+                new += 1;
+                let domains: Vec<&str> = [one.domain.as_str()]
+                    .into_iter()
+                    .filter(|d| !d.is_empty())
+                    .collect();
+                tenant::ActiveModel {
+                    partner_id: Set(scope.partner()),
+                    id: Set(TenantId::generate(scope.db().clock())),
+                    credential_id: Set(credential.id),
+                    cloud: Set(credential.cloud.clone()),
+                    client_id: Set(credential.client_id),
+                    directory_id: Set(one.directory),
+                    display_name: Set(one.display_name.clone()),
+                    default_domain: Set(one.domain.clone()),
+                    domains: Set(serde_json::to_string(&domains)
+                        .map_err(|e| Error::Stored(e.to_string()))?),
+                    country: Set(None),
+                    found_by: Set(found_by.to_owned()),
+                    state: Set(TenantState::Discovered),
+                    granted_scopes: Set(String::new()),
+                    consented_at: Set(None),
+                    checked_at: Set(None),
+                    last_error_code: Set(None),
+                    last_error: Set(None),
+                    created_at: Set(now),
+                    granted_permissions: Set(None),
+                    permissions_checked_at: Set(None),
+                    relationship: Set(one.relationship.clone()),
+                    found_at: Set(Some(now)),
+                }
+                .insert(&tx.conn)
+                .await?;
+            }
+        }
+    }
+    audit::append(
+        &tx,
+        scope,
+        "tenant.discover",
+        Target::new("credential", credential.id, &credential.name),
+        json!({ "found_by": found_by, "found": found.len(), "new": new }),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(new)
+}
+
+/// Notes which application permissions a tenant has granted, read just now.
+pub async fn note_permissions(scope: &Scope, id: TenantId, granted: &[String]) -> Result<()> {
+    let mut granted = granted.to_vec();
+    granted.sort_unstable();
+    let text = serde_json::to_string(&granted).map_err(|e| Error::Stored(e.to_string()))?;
+    let tx = scope.begin().await?;
+    let before = Entity::find_by_id((scope.partner(), id))
+        .one(&tx.conn)
+        .await?
+        .and_then(|t| t.granted_permissions);
+    execute(
+        &tx.conn,
+        "UPDATE tenants SET granted_permissions = $1, permissions_checked_at = $2
+         WHERE partner_id = $3 AND id = $4",
+        vec![
+            text.clone().into(),
+            scope.now().into(),
+            scope.partner().into(),
+            id.into(),
+        ],
+    )
+    .await?;
+    if before.as_deref() != Some(text.as_str()) {
+        audit::append(
+            &tx,
+            scope,
+            "tenant.permissions",
+            Target::new("tenant", id, ""),
+            json!({ "granted": granted }),
+        )
+        .await?;
+    }
+    tx.commit().await
 }
 
 /// All tenants of a credential, or of all credentials, by name.
@@ -84,6 +234,7 @@ pub(crate) async fn record_consent(
     directory: DirectoryId,
     organization: &Organization,
     scopes: &str,
+    found_by: &str,
 ) -> Result<TenantId> {
     let now = scope.now();
     let existing = Entity::find()
@@ -123,7 +274,7 @@ pub(crate) async fn record_consent(
                 default_domain: Set(organization.default_domain.clone()),
                 domains: Set(domains),
                 country: Set(organization.country.clone()),
-                found_by: Set("consent".into()),
+                found_by: Set(found_by.to_owned()),
                 state: Set(TenantState::Consented),
                 granted_scopes: Set(scopes.to_owned()),
                 consented_at: Set(Some(now)),
@@ -131,6 +282,10 @@ pub(crate) async fn record_consent(
                 last_error_code: Set(None),
                 last_error: Set(None),
                 created_at: Set(now),
+                granted_permissions: Set(None),
+                permissions_checked_at: Set(None),
+                relationship: Set(None),
+                found_at: Set(Some(now)),
             };
             (id, active.insert(&tx.conn).await.map(|_| ()))
         }

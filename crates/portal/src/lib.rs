@@ -12,6 +12,7 @@ mod pages;
 mod password;
 mod problem;
 mod sse;
+mod upload;
 mod view;
 
 use std::net::{SocketAddr, TcpListener};

@@ -256,3 +256,9 @@ impl From<consent::Error> for ApiProblem {
         }
     }
 }
+
+impl From<keys::Error> for ApiProblem {
+    fn from(error: keys::Error) -> Self {
+        Self::Inner(error.to_string())
+    }
+}

@@ -29,7 +29,7 @@ macro_rules! routes {
 }
 
 use Access::{Api, Page, Public};
-use Role::{Admin, Technician, Viewer};
+use Role::{Admin, Owner, Technician, Viewer};
 
 routes! {
     get "/static/{path:.*}" Public, assets::get;
@@ -47,7 +47,10 @@ routes! {
     get "/companies" Page(Viewer), pages::companies::index;
     get "/companies/new" Page(Admin), pages::companies::new;
     post "/companies" Page(Admin), pages::companies::create;
+    get "/companies/import" Page(Admin), pages::company_import::new;
+    post "/companies/import" Page(Admin), pages::company_import::create;
     get "/companies/{id}" Page(Viewer), pages::companies::show;
+    post "/companies/{id}/archive" Page(Admin), pages::companies::archive;
     get "/companies/{id}/edit" Page(Admin), pages::companies::edit;
     post "/companies/{id}" Page(Admin), pages::companies::update;
     post "/companies/{id}/runs" Page(Technician), pages::runs::create;
@@ -65,16 +68,34 @@ routes! {
     post "/jobs/{id}/cancel" Page(Technician), pages::runs::cancel;
     post "/jobs/{id}/retry" Page(Technician), pages::runs::retry;
 
+    get "/settings/organisation" Page(Admin), pages::organisation::edit;
+    post "/settings/organisation" Page(Admin), pages::organisation::update;
     get "/settings/integrations" Page(Viewer), pages::credentials::integrations;
     get "/settings/integrations/entra" Page(Viewer), pages::credentials::index;
-    get "/settings/integrations/entra/credentials/new" Page(Admin), pages::credentials::new;
-    post "/settings/integrations/entra/credentials" Page(Admin), pages::credentials::create;
+    get "/settings/integrations/entra/credentials/new" Page(Admin), pages::credential_form::new;
+    post "/settings/integrations/entra/credentials" Page(Admin), pages::credential_form::create;
     get "/settings/integrations/entra/credentials/{id}" Page(Viewer), pages::credentials::show;
-    get "/settings/integrations/entra/credentials/{id}/edit" Page(Admin), pages::credentials::edit;
-    post "/settings/integrations/entra/credentials/{id}" Page(Admin), pages::credentials::update;
+    get "/settings/integrations/entra/credentials/{id}/edit" Page(Admin), pages::credential_form::edit;
+    post "/settings/integrations/entra/credentials/{id}" Page(Admin), pages::credential_form::update;
     post "/settings/integrations/entra/credentials/{id}/revoke" Page(Admin), pages::credentials::revoke;
+    post "/settings/integrations/entra/credentials/{id}/delete" Page(Owner), pages::credentials::delete;
     post "/settings/integrations/entra/credentials/{id}/consent" Page(Admin), pages::consents::create;
+    get "/settings/integrations/entra/credentials/{id}/secrets/new" Page(Admin), pages::credential_secrets::new;
+    post "/settings/integrations/entra/credentials/{id}/secrets" Page(Admin), pages::credential_secrets::create;
+    post "/settings/integrations/entra/credentials/{id}/secrets/{object}/use" Page(Admin), pages::credential_secrets::promote;
+    post "/settings/integrations/entra/credentials/{id}/secrets/{object}/remove" Page(Admin), pages::credential_secrets::remove;
+    get "/settings/integrations/entra/credentials/{id}/secrets/{object}/certificate.cer" Page(Viewer), pages::credential_secrets::certificate;
+    post "/settings/integrations/entra/credentials/{id}/tests" Page(Admin), pages::connection_tests::create;
+    get "/settings/integrations/entra/credentials/{id}/tests/{object}/events" Page(Viewer), pages::connection_tests::stream;
+    post "/settings/integrations/entra/credentials/{id}/authorisations" Page(Admin), pages::authorisations::create;
+    post "/settings/integrations/entra/credentials/{id}/links" Page(Admin), pages::consent_links::create;
+    post "/settings/integrations/entra/credentials/{id}/links/{object}/withdraw" Page(Admin), pages::consent_links::withdraw;
+    post "/settings/integrations/entra/credentials/{id}/discoveries" Page(Admin), pages::discoveries::create;
+    get "/settings/integrations/entra/tenants" Page(Viewer), pages::tenants::index;
+    get "/settings/integrations/entra/tenants/{id}" Page(Viewer), pages::tenants::show;
 
+    get "/consent/links/{token}" Public, pages::consent_links::show;
+    post "/consent/links/{token}" Public, pages::consent_links::begin;
     get "/consent/callback" Public, pages::consents::callback;
     get "/consents/{id}" Page(Viewer), pages::consents::show;
     post "/consents/{id}/check" Page(Admin), pages::consents::check;
@@ -87,18 +108,31 @@ routes! {
     get "/settings/integrations/entra/mappings/match" Page(Admin), pages::mapping_match::show;
     post "/settings/integrations/entra/mappings/match" Page(Admin), pages::mapping_match::save;
     post "/settings/integrations/entra/mappings/{id}/delete" Page(Admin), pages::mappings::delete;
+    get "/settings/integrations/entra/mappings/{id}/remap" Page(Admin), pages::mappings::remap;
+    post "/settings/integrations/entra/mappings/{id}/remap" Page(Admin), pages::mappings::save_remap;
     post "/settings/integrations/entra/mappings/{id}/runs" Page(Technician), pages::mappings::sync;
 
     get "/api/v1/openapi.json" Public, api::openapi;
     get "/api/v1/credentials" Api(Viewer), api::credentials::list;
     post "/api/v1/credentials" Api(Admin), api::credentials::create;
     get "/api/v1/credentials/{id}" Api(Viewer), api::credentials::get;
+    delete "/api/v1/credentials/{id}" Api(Owner), api::credentials::delete;
+    post "/api/v1/credentials/{id}/revoke" Api(Admin), api::credentials::revoke;
+    get "/api/v1/credentials/{id}/secrets" Api(Viewer), api::credential_secrets::list;
+    post "/api/v1/credentials/{id}/secrets" Api(Admin), api::credential_secrets::create;
+    post "/api/v1/credentials/{id}/secrets/{secret_id}/use" Api(Admin), api::credential_secrets::promote;
+    post "/api/v1/credentials/{id}/tests" Api(Admin), api::connection_tests::create;
+    post "/api/v1/credentials/{id}/discoveries" Api(Admin), api::discoveries::create;
+    get "/api/v1/consent-links" Api(Viewer), api::consent_links::list;
+    post "/api/v1/consent-links" Api(Admin), api::consent_links::create;
+    delete "/api/v1/consent-links/{id}" Api(Admin), api::consent_links::delete;
     post "/api/v1/consent-requests" Api(Admin), api::consent_requests::create;
     get "/api/v1/consent-requests/{id}" Api(Viewer), api::consent_requests::get;
     get "/api/v1/tenants" Api(Viewer), api::tenants::list;
     get "/api/v1/tenants/{id}" Api(Viewer), api::tenants::get;
     get "/api/v1/companies" Api(Viewer), api::companies::list;
     post "/api/v1/companies" Api(Admin), api::companies::create;
+    post "/api/v1/companies/import" Api(Admin), api::companies::import;
     get "/api/v1/companies/{id}" Api(Viewer), api::companies::get;
     patch "/api/v1/companies/{id}" Api(Admin), api::companies::update;
     get "/api/v1/companies/{id}/users" Api(Viewer), api::users::list;
@@ -109,6 +143,7 @@ routes! {
     post "/api/v1/mappings" Api(Admin), api::mappings::create;
     get "/api/v1/mappings/{id}" Api(Viewer), api::mappings::get;
     delete "/api/v1/mappings/{id}" Api(Admin), api::mappings::delete;
+    post "/api/v1/mappings/{id}/remap" Api(Admin), api::mappings::remap;
     get "/api/v1/runs" Api(Viewer), api::runs::list;
     post "/api/v1/runs" Api(Technician), api::runs::create;
     get "/api/v1/runs/{id}" Api(Viewer), api::runs::get;

@@ -377,6 +377,21 @@ pub(crate) mod filters {
         })
     }
 
+    /// `{{ line.verdict|verdict }}`: how a line of a test ended, for those who hear the page.
+    #[askama::filter_fn]
+    pub(crate) fn verdict(
+        verdict: &model::connection_test::Verdict,
+        _: &dyn Values,
+    ) -> askama::Result<&'static str> {
+        use model::connection_test::Verdict;
+        Ok(match verdict {
+            Verdict::Ok => "in order",
+            Verdict::Warning => "to look at",
+            Verdict::Failed => "failed",
+            Verdict::Skipped => "not available",
+        })
+    }
+
     /// `{{ name|collector_label }}`: a collector in words.
     #[askama::filter_fn]
     pub(crate) fn collector_label(name: &str, _: &dyn Values) -> askama::Result<String> {

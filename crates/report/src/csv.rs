@@ -84,6 +84,70 @@ pub fn users(rows: &[UserWithMfa], with_headers: bool) -> Result<Vec<u8>, Error>
     writer.into_inner().map_err(|e| e.into_error().into())
 }
 
+/// Companies of a CSV with a header: the number of the line and what it says. The columns are found
+/// by name, in any order: `name` (or `company`, `company name`), `domain`, `external id` (or
+/// `external_id`, `psa id`); commas, semicolons and tabs separate.
+///
+/// # Errors
+/// In words: no header, no column for the name, no line, a line that cannot be read.
+pub fn companies(text: &str) -> Result<Vec<(u64, model::company::Draft)>, String> {
+    let text = text.trim_start_matches('\u{feff}');
+    let header = text.lines().next().unwrap_or_default();
+    let delimiter = [b';', b'\t', b',']
+        .into_iter()
+        .find(|d| header.as_bytes().contains(d))
+        .unwrap_or(b',');
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
+    let headers = reader
+        .headers()
+        .map_err(|e| format!("The first line cannot be read: {e}."))?
+        .clone();
+    let column = |names: &[&str]| {
+        headers.iter().position(|h| {
+            let h = h.to_lowercase().replace(['_', '-'], " ");
+            names.contains(&h.as_str())
+        })
+    };
+    let Some(name) = column(&["name", "company", "company name"]) else {
+        return Err(
+            "No column is headed \"name\". The first line names the columns: name, domain, external id."
+                .into(),
+        );
+    };
+    let domain = column(&["domain", "website"]);
+    let external_id = column(&["external id", "psa id", "id"]);
+    let mut companies = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|e| format!("A line cannot be read: {e}."))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let cell = |column: Option<usize>| {
+            column
+                .and_then(|c| record.get(c))
+                .unwrap_or_default()
+                .to_owned()
+        };
+        if record.iter().all(str::is_empty) {
+            continue;
+        }
+        companies.push((
+            line,
+            model::company::Draft {
+                name: cell(Some(name)),
+                domain: cell(domain),
+                external_id: cell(external_id),
+            },
+        ));
+    }
+    if companies.is_empty() {
+        return Err("No line follows the header.".into());
+    }
+    Ok(companies)
+}
+
 #[cfg(test)]
 mod tests {
     use super::cell;

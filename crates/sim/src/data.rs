@@ -554,13 +554,24 @@ pub(crate) fn skus(d: &Directory) -> Vec<Value> {
     if !d.premium {
         return vec![];
     }
+    let mut plans = vec![("41781fb2-bc02-4b7c-bd55-b576c07bb09d", "AAD_PREMIUM")];
+    if d.premium_two {
+        plans.push(("eec0eb4f-6444-4f95-aba0-50c24d67f998", "AAD_PREMIUM_P2"));
+        plans.push(("c1ec4a95-1f05-45b3-a911-aa3fa01094f5", "INTUNE_A"));
+    }
+    let plans: Vec<Value> = plans
+        .into_iter()
+        .map(|(id, name)| {
+            json!({ "servicePlanId": id, "servicePlanName": name,
+                "provisioningStatus": "Success", "appliesTo": "User" })
+        })
+        .collect();
     vec![json!({
         "id": format!("{}_06ebc4ee-1bb5-47dd-8120-11324bc54e06", d.id),
-        "skuId": "06ebc4ee-1bb5-47dd-8120-11324bc54e06", "skuPartNumber": "SPE_E3",
+        "skuId": "06ebc4ee-1bb5-47dd-8120-11324bc54e06", "skuPartNumber": if d.premium_two { "SPE_E5" } else { "SPE_E3" },
         "accountId": d.id, "accountName": d.name, "appliesTo": "User", "capabilityStatus": "Enabled",
         "consumedUnits": d.users, "prepaidUnits": { "enabled": d.users + 10, "lockedOut": 0, "suspended": 0, "warning": 0 },
-        "servicePlans": [{ "servicePlanId": "41781fb2-bc02-4b7c-bd55-b576c07bb09d",
-            "servicePlanName": "AAD_PREMIUM", "provisioningStatus": "Success", "appliesTo": "User" }],
+        "servicePlans": plans,
         "subscriptionIds": [world::id(b"subscription", d.users as u64)],
     })]
 }

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Application, Directory, Kind, data,
+    Directory, Kind, data,
     state::{Changes, State},
 };
 
@@ -30,6 +30,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
                 "/security/secureScoreControlProfiles",
                 web::get().to(control_profiles),
             )
+            .configure(crate::partner::routes)
             .default_service(web::to(unknown)),
     );
 }
@@ -37,15 +38,15 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
 type Query = HashMap<String, String>;
 
 /// Everything that one authorised request needs.
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     request: &'a HttpRequest,
-    directory: &'a Directory,
+    pub(crate) directory: &'a Directory,
     changes: Changes,
-    query: Query,
+    pub(crate) query: Query,
     fault: Option<Kind>,
 }
 
-fn error(status: u16, code: &str, message: &str) -> HttpResponse {
+pub(crate) fn error(status: u16, code: &str, message: &str) -> HttpResponse {
     let id = uuid::Uuid::from_u64_pair(u64::from(status), 1);
     HttpResponse::build(actix_web::http::StatusCode::from_u16(status).unwrap_or_default())
         .insert_header(("request-id", id.to_string()))
@@ -56,7 +57,7 @@ fn error(status: u16, code: &str, message: &str) -> HttpResponse {
 }
 
 /// Checks token, consent, permission and licence in Microsoft's order, and meets faults.
-async fn authorise<'a>(
+pub(crate) async fn authorise<'a>(
     state: &'a State,
     request: &'a HttpRequest,
     roles: &[&str],
@@ -98,9 +99,6 @@ async fn authorise<'a>(
         .ok_or_else(unauthorised)?;
     let holder = state.holder(token).ok_or_else(unauthorised)?;
     let world = &state.world;
-    let application: &Application = world
-        .application(&holder.client_id.to_string())
-        .ok_or_else(unauthorised)?;
     let directory = world
         .directory(&holder.directory.to_string())
         .ok_or_else(unauthorised)?;
@@ -111,7 +109,10 @@ async fn authorise<'a>(
     {
         return Err(throttled(1));
     }
-    if !roles.iter().any(|role| application.roles.contains(role)) {
+    if !roles
+        .iter()
+        .any(|role| holder.roles.iter().any(|held| held == role))
+    {
         return Err(error(
             403,
             "Authorization_RequestDenied",
@@ -150,7 +151,7 @@ impl Call<'_> {
     }
 
     /// Keeps the selected properties; the id always comes for entities that were selected from.
-    fn select(&self, item: Value) -> Value {
+    pub(crate) fn select(&self, item: Value) -> Value {
         let (Some(select), Value::Object(item)) = (self.query.get("$select"), &item) else {
             return item;
         };
@@ -164,7 +165,7 @@ impl Call<'_> {
     }
 
     /// One page of `total` objects made by `make`, with a `nextLink` that carries the query on.
-    fn page(
+    pub(crate) fn page(
         &self,
         context: &str,
         total: usize,
@@ -245,7 +246,7 @@ impl Call<'_> {
         Some(format!("{}{path}?{}", self.root(), query.join("&")))
     }
 
-    fn send(&self, body: &Value) -> HttpResponse {
+    pub(crate) fn send(&self, body: &Value) -> HttpResponse {
         let text = body.to_string();
         let text = match self.fault {
             Some(Kind::HalfBody) => {
@@ -335,7 +336,7 @@ async fn user(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     }
 }
 
-fn not_found(id: &str) -> HttpResponse {
+pub(crate) fn not_found(id: &str) -> HttpResponse {
     error(
         404,
         "Request_ResourceNotFound",

@@ -17,9 +17,11 @@ mod data;
 mod fault;
 mod graph;
 mod login;
+mod partner;
 mod pages;
 mod signing;
 mod state;
+mod token;
 mod world;
 
 pub use fault::{Fault, Kind};
@@ -54,6 +56,7 @@ impl Sim {
                 .app_data(shared.clone())
                 .app_data(web::FormConfig::default().limit(64 * 1024))
                 .configure(login::routes)
+                .configure(token::routes)
                 .configure(graph::routes)
                 .configure(pages::routes)
         })
@@ -103,6 +106,51 @@ impl Sim {
     /// Takes a consent back.
     pub fn revoke(&self, directory: uuid::Uuid, client_id: uuid::Uuid) {
         self.state.revoke(directory, client_id);
+    }
+
+    /// Moves the clock of the sign-in service.
+    pub fn advance(&self, seconds: i64) {
+        self.state.advance(seconds);
+    }
+
+    /// Changes what an application's manifest asks for; consents given before keep what they gave.
+    pub fn set_manifest(&self, client_id: uuid::Uuid, roles: &[&str]) {
+        let roles = roles.iter().map(|r| (*r).to_owned()).collect();
+        self.state.set_manifest(client_id, roles);
+    }
+
+    /// Disables an application in a directory, as its administrator may.
+    pub fn disable(&self, directory: uuid::Uuid, client_id: uuid::Uuid) {
+        self.state.disable(directory, client_id);
+    }
+
+    /// Lets a conditional access policy of a directory block applications.
+    pub fn block(&self, directory: uuid::Uuid) {
+        self.state.block(directory);
+    }
+
+    /// Makes a client secret of the application at `index`; it ends in so many seconds, if given.
+    pub fn new_secret(&self, index: usize, ends_in: Option<i64>) -> String {
+        self.state
+            .new_secret(&self.state.world.applications[index], ends_in)
+    }
+
+    /// Lets every client secret of the application at `index` end, but this one.
+    pub fn expire_secrets(&self, index: usize, except: &str) {
+        self.state
+            .expire_secrets(&self.state.world.applications[index], except);
+    }
+
+    /// Uploads a certificate in DER to the application at `index`.
+    pub fn add_certificate(&self, index: usize, der: &[u8]) {
+        let client_id = self.state.world.applications[index].client_id;
+        self.state.add_certificate(client_id, der);
+    }
+
+    /// Lets all authorisations by people of the application at `index` lapse.
+    pub fn lapse(&self, index: usize) {
+        self.state
+            .lapse(self.state.world.applications[index].client_id);
     }
 
     /// Deletes the first `count` users of a directory, as leavers.

@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
-use uuid::Uuid;
 
 use crate::{
-    Application, Directory, Kind, data, pages,
-    state::{Code, Holder, State},
-    world,
+    Application, Directory, pages,
+    state::{Code, State},
+    token,
 };
 
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
@@ -25,7 +24,6 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
             web::get().to(sign_in_page),
         )
         .route("/{tenant}/oauth2/v2.0/authorize", web::post().to(sign_in))
-        .route("/{tenant}/oauth2/v2.0/token", web::post().to(token))
         .route(
             "/{tenant}/v2.0/.well-known/openid-configuration",
             web::get().to(metadata),
@@ -33,14 +31,14 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .route("/{tenant}/discovery/v2.0/keys", web::get().to(keys));
 }
 
-type Query = HashMap<String, String>;
+pub(crate) type Query = HashMap<String, String>;
 
-fn root(request: &HttpRequest) -> String {
+pub(crate) fn root(request: &HttpRequest) -> String {
     let info = request.connection_info();
     format!("{}://{}", info.scheme(), info.host())
 }
 
-fn get<'a>(query: &'a Query, name: &str) -> &'a str {
+pub(crate) fn get<'a>(query: &'a Query, name: &str) -> &'a str {
     query.get(name).map_or("", String::as_str)
 }
 
@@ -111,7 +109,12 @@ async fn consent_page(
             form.insert("decision".into(), "accept".into());
             decide(&state, &form)
         }
-        Ok(directories) => pages::consent(application, &directories, &query),
+        Ok(directories) => pages::consent(
+            application,
+            &state.manifest(application.client_id),
+            &directories,
+            &query,
+        ),
         Err(page) => page,
     }
 }
@@ -135,10 +138,23 @@ fn back(redirect: &str, pairs: &[(&str, &str)]) -> HttpResponse {
         .finish()
 }
 
-/// `account` is `{directory}/admin` or `{directory}/user`.
-fn account<'a>(state: &'a State, form: &Query) -> Option<(&'a Directory, bool)> {
-    let (directory, role) = get(form, "account").split_once('/')?;
-    Some((state.world.directory(directory)?, role == "admin"))
+/// `account` is `{directory}/{name}`; see [`crate::world::ACCOUNTS`].
+fn account<'a>(state: &'a State, form: &'a Query) -> Option<(&'a Directory, &'a str)> {
+    let (directory, name) = get(form, "account").split_once('/')?;
+    Some((state.world.directory(directory)?, name))
+}
+
+/// The cookie by which the sign-in service knows who signed in before.
+const SIGNED_IN: &str = "simulated-sign-in";
+
+fn remember(mut response: HttpResponse, account: &str) -> HttpResponse {
+    let cookie = actix_web::cookie::Cookie::build(SIGNED_IN, account.to_owned())
+        .path("/")
+        .http_only(true)
+        .finish();
+    // Only a broken value could fail, and then the person is asked once more.
+    let _ = response.add_cookie(&cookie);
+    response
 }
 
 async fn consent_decision(state: web::Data<State>, form: web::Form<Query>) -> HttpResponse {
@@ -150,7 +166,7 @@ fn decide(state: &State, form: &Query) -> HttpResponse {
         Ok(application) => application,
         Err(page) => return page,
     };
-    let Some((directory, is_admin)) = account(state, form) else {
+    let Some((directory, person)) = account(state, form) else {
         return pages::problem("AADSTS50058", "Choose an account.");
     };
     let (redirect, back_state) = (get(form, "redirect_uri"), get(form, "state"));
@@ -172,7 +188,8 @@ fn decide(state: &State, form: &Query) -> HttpResponse {
             "AADSTS65004: User declined to consent to access the app.",
         );
     }
-    if !is_admin {
+    // Source: who may consent to application permissions of Graph.
+    if !matches!(person, "admin" | "privileged" | "groupadmin" | "guest") {
         return failed(
             "access_denied",
             "AADSTS90094: The grant requires admin permission.",
@@ -181,7 +198,7 @@ fn decide(state: &State, form: &Query) -> HttpResponse {
     state.grant(directory.id, application.client_id);
     let id = directory.id.to_string();
     let scope = get(form, "scope");
-    back(
+    let answer = back(
         redirect,
         &[
             ("admin_consent", "True"),
@@ -189,11 +206,13 @@ fn decide(state: &State, form: &Query) -> HttpResponse {
             ("scope", scope),
             ("state", back_state),
         ],
-    )
+    );
+    remember(answer, get(form, "account"))
 }
 
 async fn sign_in_page(
     state: web::Data<State>,
+    request: HttpRequest,
     tenant: web::Path<String>,
     query: web::Query<Query>,
 ) -> HttpResponse {
@@ -204,198 +223,90 @@ async fn sign_in_page(
     if get(&query, "code_challenge_method") != "S256" || get(&query, "code_challenge").is_empty() {
         return pages::problem("AADSTS9002325", "Proof Key for Code Exchange is required.");
     }
-    match offered(&state, &tenant) {
-        Ok(directories) => pages::sign_in(application, &directories, &query),
-        Err(page) => page,
-    }
-}
-
-async fn sign_in(state: web::Data<State>, form: web::Form<Query>) -> HttpResponse {
-    if let Err(page) = registration(&state, &form) {
-        return page;
-    }
-    let Some((directory, is_admin)) = account(&state, &form) else {
-        return pages::problem("AADSTS50058", "Choose an account.");
+    let directories = match offered(&state, &tenant) {
+        Ok(directories) => directories,
+        Err(page) => return page,
     };
-    let code = state.add_code(Code {
-        directory: directory.id,
-        account: if is_admin { "admin" } else { "user" }.into(),
-        client_id: get(&form, "client_id").to_lowercase(),
-        redirect_uri: get(&form, "redirect_uri").into(),
-        nonce: get(&form, "nonce").into(),
-        challenge: get(&form, "code_challenge").into(),
-    });
-    back(
-        get(&form, "redirect_uri"),
-        &[("code", &code), ("state", get(&form, "state"))],
-    )
+    // Who signed in a moment ago goes straight through, unless they are asked for more.
+    let known = request.cookie(SIGNED_IN).map(|c| c.value().to_owned());
+    let asks_for_more = get(&query, "scope").contains("offline_access");
+    if let Some(known) = known
+        && !asks_for_more
+        && directories.iter().any(|d| known.starts_with(&d.id.to_string()))
+    {
+        let mut form = query.into_inner();
+        form.insert("account".into(), known);
+        return hand_out_code(&state, &tenant, &form);
+    }
+    pages::sign_in(application, &directories, &query)
 }
 
-fn refuse(status: u16, error: &str, code: u32, text: &str) -> HttpResponse {
-    HttpResponse::build(actix_web::http::StatusCode::from_u16(status).unwrap_or_default()).json(json!({
-        "error": error,
-        "error_description": format!("AADSTS{code}: {text}\r\nTrace ID: 00000000-0000-4000-8000-000000000001\r\nCorrelation ID: 00000000-0000-4000-8000-000000000002\r\nTimestamp: 2026-11-20 10:00:00Z"),
-        "error_codes": [code], "timestamp": "2026-11-20 10:00:00Z",
-        "trace_id": "00000000-0000-4000-8000-000000000001",
-        "correlation_id": "00000000-0000-4000-8000-000000000002",
-    }))
-}
-
-async fn token(
+async fn sign_in(
     state: web::Data<State>,
-    request: HttpRequest,
     tenant: web::Path<String>,
     form: web::Form<Query>,
 ) -> HttpResponse {
-    match state.note(request.path(), "/{tenant}/oauth2/v2.0/token") {
-        Some(Kind::Error { status, code }) => {
-            // The code may be written "error:number" to choose Microsoft's number.
-            let (error, number) = code.split_once(':').unwrap_or((&code, "90033"));
-            return refuse(
-                status,
-                error,
-                number.parse().unwrap_or(90_033),
-                "simulated fault",
-            );
-        }
-        Some(Kind::Throttle { seconds }) => {
-            return HttpResponse::TooManyRequests()
-                .insert_header(("retry-after", seconds.to_string()))
-                .json(json!({ "error": "temporarily_unavailable", "error_description": "AADSTS90055: throttled" }));
-        }
-        Some(Kind::Html) => return HttpResponse::Ok().content_type("text/html").body("<html>"),
-        _ => {}
+    if let Err(page) = registration(&state, &form) {
+        return page;
     }
-    let client_id = get(&form, "client_id");
-    let Some(application) = state.world.application(client_id) else {
-        return refuse(
-            400,
-            "unauthorized_client",
-            700_016,
-            &format!("Application with identifier '{client_id}' was not found in the directory."),
-        );
-    };
-    if application.secret != get(&form, "client_secret") {
-        return refuse(
-            401,
-            "invalid_client",
-            7_000_215,
-            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID.",
+    if get(&form, "decision") == "cancel" {
+        return back(
+            get(&form, "redirect_uri"),
+            &[
+                ("error", "access_denied"),
+                ("error_subcode", "cancel"),
+                (
+                    "error_description",
+                    "AADSTS65004: User declined to consent to access the app.",
+                ),
+                ("state", get(&form, "state")),
+            ],
         );
     }
-    match get(&form, "grant_type") {
-        "client_credentials" => client_credentials(&state, application, &tenant, &form),
-        "authorization_code" => authorization_code(&state, &request, application, &form),
-        other => refuse(
-            400,
-            "unsupported_grant_type",
-            70_003,
-            &format!("The app requested an unsupported grant type '{other}'."),
-        ),
-    }
+    let answer = hand_out_code(&state, &tenant, &form);
+    remember(answer, get(&form, "account"))
 }
 
-fn client_credentials(
-    state: &State,
-    application: &Application,
-    tenant: &str,
-    form: &Query,
-) -> HttpResponse {
-    if !get(form, "scope").ends_with("/.default") {
-        return refuse(
-            400,
-            "invalid_scope",
-            70_011,
-            "The provided request must include a 'scope' input parameter ending in /.default.",
-        );
-    }
-    let Some(directory) = state.world.directory(tenant) else {
-        return refuse(
-            400,
-            "invalid_request",
-            90_002,
-            &format!("Tenant '{tenant}' not found."),
-        );
+fn hand_out_code(state: &State, tenant: &str, form: &Query) -> HttpResponse {
+    let Some((directory, person)) = account(state, form) else {
+        return pages::problem("AADSTS50058", "Choose an account.");
     };
-    if !state.is_granted(directory.id, application.client_id) {
-        return refuse(
-            401,
-            "invalid_client",
-            7_000_229,
-            &format!(
-                "The client application '{}' is missing service principal in the tenant '{tenant}'.",
-                application.client_id
-            ),
-        );
-    }
-    let token = state.issue(Holder {
+    // At `organizations` a guest is at home elsewhere; at the directory itself they are a guest.
+    let home = &state.world.directories[0];
+    let directory = match person {
+        "guest" if tenant == "organizations" && home.id != directory.id => home,
+        _ => directory,
+    };
+    let code = state.add_code(Code {
         directory: directory.id,
-        client_id: application.client_id,
+        account: person.to_owned(),
+        client_id: get(form, "client_id").to_lowercase(),
+        redirect_uri: get(form, "redirect_uri").into(),
+        nonce: get(form, "nonce").into(),
+        challenge: get(form, "code_challenge").into(),
+        scope: get(form, "scope").into(),
     });
-    HttpResponse::Ok().json(json!({
-        "token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token,
-    }))
+    back(
+        get(form, "redirect_uri"),
+        &[("code", &code), ("state", get(form, "state"))],
+    )
 }
 
-fn authorization_code(
-    state: &State,
-    request: &HttpRequest,
-    application: &Application,
-    form: &Query,
+async fn metadata(
+    state: web::Data<State>,
+    request: HttpRequest,
+    tenant: web::Path<String>,
 ) -> HttpResponse {
-    let Some(code) = state.take_code(get(form, "code")) else {
-        return refuse(
-            400,
-            "invalid_grant",
-            70_008,
-            "The provided authorization code has expired or was used.",
-        );
-    };
-    let hash = ring::digest::digest(&ring::digest::SHA256, get(form, "code_verifier").as_bytes());
-    let proven = data_encoding::BASE64URL_NOPAD.encode(hash.as_ref()) == code.challenge;
-    if !proven
-        || code.redirect_uri != get(form, "redirect_uri")
-        || code.client_id != application.client_id.to_string()
-    {
-        return refuse(
-            400,
-            "invalid_grant",
-            50_148,
-            "The code_verifier or redirect_uri does not match.",
-        );
-    }
-    let now = data::now().timestamp();
-    let mut claims = json!({
-        "ver": "2.0", "iss": format!("{}/{}/v2.0", root(request), code.directory),
-        "aud": application.client_id, "tid": code.directory,
-        "oid": world::id(code.account.as_bytes(), code.directory.as_u64_pair().0),
-        "sub": "simulated", "iat": now, "nbf": now, "exp": now + 3600, "nonce": code.nonce,
-        "name": code.account,
-    });
-    claims["wids"] = if code.account == "admin" {
-        json!([Uuid::from_u128(0x62e9_0394_69f5_4237_9190_0121_7714_5e10)])
-    } else {
-        Value::Array(vec![])
-    };
-    match state.signer.sign(&claims) {
-        Some(id_token) => HttpResponse::Ok().json(json!({
-            "token_type": "Bearer", "scope": "openid profile", "expires_in": 3599,
-            "access_token": "opaque", "id_token": id_token,
-        })),
-        None => refuse(
-            500,
-            "server_error",
-            90_033,
-            "The signing key could not be made.",
-        ),
-    }
-}
-
-async fn metadata(request: HttpRequest, tenant: web::Path<String>) -> HttpResponse {
     let root = root(&request);
     let issuer_tenant = match tenant.as_str() {
-        "organizations" | "common" => "{tenantid}",
-        other => other,
+        "organizations" | "common" => "{tenantid}".to_owned(),
+        other => match state.world.directory(other) {
+            Some(directory) => directory.id.to_string(),
+            None => {
+                let text = format!("Tenant '{other}' not found.");
+                return token::refuse(400, "invalid_tenant", 90_002, &text);
+            }
+        },
     };
     HttpResponse::Ok().json(json!({
         "issuer": format!("{root}/{issuer_tenant}/v2.0"),

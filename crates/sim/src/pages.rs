@@ -5,14 +5,19 @@ use std::{collections::HashMap, fmt::Write};
 
 use actix_web::{HttpResponse, web};
 
-use crate::{Application, Directory, Fault, state::State};
+use crate::{Application, Directory, Fault, state::State, world::ACCOUNTS};
 
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/", web::get().to(index))
         .route("/_sim/faults", web::post().to(add_fault))
         .route("/_sim/faults", web::delete().to(clear_faults))
-        .route("/_sim/requests", web::get().to(requests));
+        .route("/_sim/requests", web::get().to(requests))
+        .route("/_sim/secrets", web::post().to(new_secret))
+        .route("/_sim/secrets/expire", web::post().to(expire_secrets))
+        .route("/_sim/certificates", web::post().to(add_certificate))
+        .route("/_sim/grants", web::post().to(grant))
+        .route("/_sim/grants/revoke", web::post().to(revoke));
 }
 
 type Query = HashMap<String, String>;
@@ -62,10 +67,7 @@ fn accounts(directories: &[&Directory], query: &Query) -> String {
     html.push_str("<fieldset><legend>Pick an account</legend>");
     let mut first = true;
     for directory in directories {
-        for (role, who) in [
-            ("admin", "Global Administrator"),
-            ("user", "User without a role"),
-        ] {
+        for (role, who) in ACCOUNTS {
             let checked = if first { " checked" } else { "" };
             first = false;
             let _ = write!(
@@ -83,6 +85,7 @@ fn accounts(directories: &[&Directory], query: &Query) -> String {
 
 pub(crate) fn consent(
     application: &Application,
+    roles: &[String],
     directories: &[&Directory],
     query: &Query,
 ) -> HttpResponse {
@@ -92,8 +95,8 @@ pub(crate) fn consent(
         "<p><b>{}</b> would like to:</p><ul>",
         escape(&application.name)
     );
-    for role in &application.roles {
-        let _ = write!(body, "<li>{role}</li>");
+    for role in roles {
+        let _ = write!(body, "<li>{}</li>", escape(role));
     }
     body.push_str("</ul><button name=\"decision\" value=\"accept\">Accept</button><button name=\"decision\" value=\"cancel\">Cancel</button></form>");
     HttpResponse::Ok()
@@ -107,13 +110,32 @@ pub(crate) fn sign_in(
     query: &Query,
 ) -> HttpResponse {
     let body = format!(
-        "<p>to continue to {}</p><form method=\"post\">{}<button class=\"go\" name=\"decision\" value=\"accept\">Sign in</button></form>",
+        "<p>to continue to {}</p>{}<form method=\"post\">{}<button class=\"go\" name=\"decision\" value=\"accept\">Sign in</button><button name=\"decision\" value=\"cancel\">Cancel</button></form>",
         escape(&application.name),
+        asked_for(query),
         accounts(directories, query)
     );
     HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .body(page("Sign in", &body))
+}
+
+/// What a person is asked to let the application do in their name.
+fn asked_for(query: &Query) -> String {
+    let scope = query.get("scope").map_or("", String::as_str);
+    let names: Vec<String> = scope
+        .split(' ')
+        .filter(|s| s.contains("://"))
+        .filter_map(|s| s.rsplit('/').next())
+        .map(|name| format!("<li>{}</li>", escape(name)))
+        .collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(
+        "<p>In your name it would like to:</p><ul>{}</ul>",
+        names.concat()
+    )
 }
 
 async fn index(state: web::Data<State>) -> HttpResponse {
@@ -123,11 +145,34 @@ async fn index(state: web::Data<State>) -> HttpResponse {
     for application in &state.world.applications {
         let _ = write!(
             body,
-            "<h2>{}</h2><dl><dt>Directory (tenant) ID</dt><dd><code>{}</code></dd><dt>Application (client) ID</dt><dd><code>{}</code></dd><dt>Client secret, value</dt><dd><code>{}</code></dd></dl>",
+            "<h2>{}</h2><p><small>{}</small></p><dl><dt>Directory (tenant) ID</dt><dd><code>{}</code></dd><dt>Application (client) ID</dt><dd><code>{}</code></dd>",
             escape(&application.name),
+            if application.multi_tenant {
+                "Accounts in any organizational directory (multitenant)"
+            } else {
+                "Accounts in this organizational directory only (single tenant)"
+            },
             application.home,
             application.client_id,
-            escape(&application.secret)
+        );
+        for secret in state.secrets(application) {
+            let ended = secret.ends_at.is_some_and(|end| end <= state.now());
+            let _ = write!(
+                body,
+                "<dt>Client secret, value{}</dt><dd><code>{}</code></dd>",
+                if ended { " (expired)" } else { "" },
+                escape(&secret.value)
+            );
+        }
+        let _ = write!(
+            body,
+            "</dl><p>{certificates} certificates uploaded.</p>\
+             <form method=\"post\" action=\"/_sim/secrets\"><input type=\"hidden\" name=\"client_id\" value=\"{id}\"><button>New client secret</button></form>\
+             <form method=\"post\" action=\"/_sim/secrets/expire\"><input type=\"hidden\" name=\"client_id\" value=\"{id}\"><button>Let the older secrets expire</button></form>\
+             <form method=\"post\" action=\"/_sim/grants\"><input type=\"hidden\" name=\"client_id\" value=\"{id}\"><button>Grant admin consent for this directory</button></form>\
+             <form method=\"post\" action=\"/_sim/certificates\"><input type=\"hidden\" name=\"client_id\" value=\"{id}\"><label>Certificate (PEM)<br><textarea name=\"certificate\" rows=\"4\" cols=\"50\"></textarea></label><button>Upload certificate</button></form>",
+            certificates = state.certificates(application.client_id).len(),
+            id = application.client_id,
         );
     }
     body.push_str("<h2>Directories</h2><ul>");
@@ -160,4 +205,115 @@ async fn clear_faults(state: web::Data<State>) -> HttpResponse {
 async fn requests(state: web::Data<State>, query: web::Query<Query>) -> HttpResponse {
     let part = query.get("contains").map_or("", String::as_str);
     HttpResponse::Ok().json(serde_json::json!({ "requests": state.requests(part) }))
+}
+
+/// Back to the index for people; nothing for scripts.
+fn done(request: &actix_web::HttpRequest) -> HttpResponse {
+    let wants_html = request
+        .headers()
+        .get("accept")
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|v| v.contains("text/html"));
+    if wants_html {
+        HttpResponse::SeeOther()
+            .insert_header(("location", "/"))
+            .finish()
+    } else {
+        HttpResponse::NoContent().finish()
+    }
+}
+
+fn named<'a>(state: &'a State, form: &Query) -> Option<&'a Application> {
+    state
+        .world
+        .application(form.get("client_id").map_or("", String::as_str))
+}
+
+/// `client_id`, and `ends_in` seconds where it is to end. Answers the value to scripts.
+async fn new_secret(
+    state: web::Data<State>,
+    request: actix_web::HttpRequest,
+    form: web::Form<Query>,
+) -> HttpResponse {
+    let Some(application) = named(&state, &form) else {
+        return HttpResponse::NotFound().finish();
+    };
+    let ends_in = form.get("ends_in").and_then(|s| s.parse().ok());
+    let value = state.new_secret(application, ends_in);
+    let answer = done(&request);
+    if answer.status().is_redirection() {
+        answer
+    } else {
+        HttpResponse::Ok().json(serde_json::json!({ "value": value }))
+    }
+}
+
+/// All secrets of an application but its newest end now.
+async fn expire_secrets(
+    state: web::Data<State>,
+    request: actix_web::HttpRequest,
+    form: web::Form<Query>,
+) -> HttpResponse {
+    let Some(application) = named(&state, &form) else {
+        return HttpResponse::NotFound().finish();
+    };
+    let newest = state.secrets(application).pop().map(|s| s.value);
+    state.expire_secrets(application, &newest.unwrap_or_default());
+    done(&request)
+}
+
+/// `client_id` and `certificate`, PEM.
+async fn add_certificate(
+    state: web::Data<State>,
+    request: actix_web::HttpRequest,
+    form: web::Form<Query>,
+) -> HttpResponse {
+    let text = form.get("certificate").map_or("", String::as_str);
+    let base64: String = text
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .flat_map(str::chars)
+        .filter(|c| !c.is_whitespace())
+        .collect();
+    let der = data_encoding::BASE64.decode(base64.as_bytes());
+    match (named(&state, &form), der) {
+        (Some(application), Ok(der)) if x509_parser::parse_x509_certificate(&der).is_ok() => {
+            state.add_certificate(application.client_id, &der);
+            done(&request)
+        }
+        _ => problem("Upload failed", "This is no certificate in PEM."),
+    }
+}
+
+/// `client_id`, and `directory` where it is not the application's home.
+async fn grant(
+    state: web::Data<State>,
+    request: actix_web::HttpRequest,
+    form: web::Form<Query>,
+) -> HttpResponse {
+    let Some(application) = named(&state, &form) else {
+        return HttpResponse::NotFound().finish();
+    };
+    let directory = form.get("directory").and_then(|d| state.world.directory(d));
+    state.grant(
+        directory.map_or(application.home, |d| d.id),
+        application.client_id,
+    );
+    done(&request)
+}
+
+async fn revoke(
+    state: web::Data<State>,
+    request: actix_web::HttpRequest,
+    form: web::Form<Query>,
+) -> HttpResponse {
+    let Some(application) = named(&state, &form) else {
+        return HttpResponse::NotFound().finish();
+    };
+    let directory = form.get("directory").and_then(|d| state.world.directory(d));
+    state.revoke(
+        directory.map_or(application.home, |d| d.id),
+        application.client_id,
+    );
+    done(&request)
 }

@@ -1,14 +1,14 @@
-//! The signing key of the simulated sign-in service: an RSA key made when first needed. ring signs
-//! with RSA keys but makes none, so the primes are found here; nothing but the simulation uses it.
+//! The signing key of the simulated sign-in service: an RSA key made when first needed.
 
 use std::sync::OnceLock;
 
-use num_bigint::BigUint;
+use getrandom::SysRng;
 use ring::{
-    rand::{SecureRandom, SystemRandom},
-    rsa::{KeyPair, KeyPairComponents, PublicKeyComponents},
+    rand::SystemRandom,
+    rsa::{KeyPair, PublicKeyComponents},
     signature::RSA_PKCS1_SHA256,
 };
+use rsa::{RsaPrivateKey, pkcs8::EncodePrivateKey, rand_core::UnwrapErr};
 use serde_json::{Value, json};
 
 /// Signs id tokens.
@@ -64,75 +64,12 @@ impl Signer {
 }
 
 fn generate() -> Option<Key> {
-    let one = BigUint::from(1u8);
-    let e = BigUint::from(65_537u32);
-    loop {
-        let (a, b) = (prime()?, prime()?);
-        let (p, q) = if a > b { (a, b) } else { (b, a) };
-        let phi = (&p - &one) * (&q - &one);
-        let (Some(d), Some(q_inverse)) = (e.modinv(&phi), q.modinv(&p)) else {
-            continue;
-        };
-        let n = &p * &q;
-        let components = KeyPairComponents {
-            public_key: PublicKeyComponents {
-                n: n.to_bytes_be(),
-                e: e.to_bytes_be(),
-            },
-            dP: (&d % (&p - &one)).to_bytes_be(),
-            dQ: (&d % (&q - &one)).to_bytes_be(),
-            d: d.to_bytes_be(),
-            p: p.to_bytes_be(),
-            q: q.to_bytes_be(),
-            qInv: q_inverse.to_bytes_be(),
-        };
-        if let Ok(pair) = KeyPair::from_components(&components) {
-            let text = |n: &BigUint| data_encoding::BASE64URL_NOPAD.encode(&n.to_bytes_be());
-            return Some(Key {
-                pair,
-                n: text(&n),
-                e: text(&e),
-            });
-        }
-    }
-}
-
-/// A random 1024-bit prime with its two top bits set.
-fn prime() -> Option<BigUint> {
-    let random = SystemRandom::new();
-    loop {
-        let mut bytes = [0u8; 128];
-        random.fill(&mut bytes).ok()?;
-        bytes[0] |= 0xc0;
-        bytes[127] |= 1;
-        let candidate = BigUint::from_bytes_be(&bytes);
-        let small = (3u32..2000)
-            .step_by(2)
-            .any(|d| &candidate % d == BigUint::ZERO);
-        if !small && probably_prime(&candidate) {
-            return Some(candidate);
-        }
-    }
-}
-
-/// Miller–Rabin with sixteen fixed bases: enough for random candidates of this size.
-fn probably_prime(n: &BigUint) -> bool {
-    let one = BigUint::from(1u8);
-    let last = n - &one;
-    let twos = last.trailing_zeros().unwrap_or(0);
-    let odd = &last >> twos;
-    [
-        2u32, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53,
-    ]
-    .iter()
-    .all(|base| {
-        let mut x = BigUint::from(*base).modpow(&odd, n);
-        if x == one || x == last {
-            return true;
-        }
-        (1..twos).any(|_| {
-            x = &x * &x % n;
-            x == last
-        })
+    let made = RsaPrivateKey::new(&mut UnwrapErr(SysRng), 2048).ok()?;
+    let pair = KeyPair::from_pkcs8(made.to_pkcs8_der().ok()?.as_bytes()).ok()?;
+    let public = PublicKeyComponents::<Vec<u8>>::from(pair.public());
+    Some(Key {
+        pair,
+        n: data_encoding::BASE64URL_NOPAD.encode(&public.n),
+        e: data_encoding::BASE64URL_NOPAD.encode(&public.e),
     })
 }

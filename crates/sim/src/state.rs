@@ -9,13 +9,32 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Fault, Kind, World, signing::Signer};
+use crate::{Application, Directory, Fault, Kind, World, signing::Signer};
 
-/// A token's holder.
-#[derive(Debug, Clone, Copy)]
+/// A token's holder, with what it may read: roles are frozen into a token when it is issued.
+#[derive(Debug, Clone)]
 pub(crate) struct Holder {
     pub(crate) directory: Uuid,
     pub(crate) client_id: Uuid,
+    pub(crate) roles: Vec<String>,
+}
+
+/// A client secret of a registration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ClientSecret {
+    pub(crate) value: String,
+    /// Seconds since 1970.
+    pub(crate) ends_at: Option<i64>,
+}
+
+/// Consent of a directory to an application.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Grant {
+    pub(crate) directory: Uuid,
+    pub(crate) client_id: Uuid,
+    pub(crate) roles: Vec<String>,
+    /// Seconds since 1970 from which it works.
+    pub(crate) works_at: i64,
 }
 
 /// An authorization code, redeemable once.
@@ -27,6 +46,7 @@ pub(crate) struct Code {
     pub(crate) redirect_uri: String,
     pub(crate) nonce: String,
     pub(crate) challenge: String,
+    pub(crate) scope: String,
 }
 
 /// Edits of a directory since it was made.
@@ -37,8 +57,13 @@ pub(crate) struct Changes {
 }
 
 #[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
 struct Memory {
-    grants: BTreeSet<(Uuid, Uuid)>,
+    grants: Vec<Grant>,
+    secrets: HashMap<Uuid, Vec<ClientSecret>>,
+    /// DER in base64.
+    certificates: HashMap<Uuid, Vec<String>>,
+    refresh_tokens: HashMap<String, (Uuid, Uuid, Vec<String>)>,
 }
 
 #[derive(Default)]
@@ -46,6 +71,11 @@ struct Inner {
     memory: Memory,
     tokens: HashMap<String, Holder>,
     codes: HashMap<String, Code>,
+    assertions: BTreeSet<String>,
+    disabled: BTreeSet<(Uuid, Uuid)>,
+    blocked: BTreeSet<Uuid>,
+    roles: HashMap<Uuid, Vec<String>>,
+    offset_seconds: i64,
     faults: Vec<Fault>,
     changes: HashMap<Uuid, Changes>,
     requests: Vec<String>,
@@ -72,7 +102,10 @@ const REMEMBERED: usize = 200_000;
 impl State {
     pub(crate) fn new(world: World, file: Option<PathBuf>) -> anyhow::Result<Self> {
         let memory = match &file {
-            Some(path) if path.exists() => serde_json::from_slice(&std::fs::read(path)?)?,
+            // A file of an older simulator is forgotten rather than refused.
+            Some(path) if path.exists() => {
+                serde_json::from_slice(&std::fs::read(path)?).unwrap_or_default()
+            }
             _ => Memory::default(),
         };
         Ok(Self {
@@ -99,23 +132,188 @@ impl State {
         }
     }
 
+    /// Now, as the simulated Microsoft sees it, in seconds since 1970.
+    pub(crate) fn now(&self) -> i64 {
+        crate::data::now().timestamp() + self.lock().offset_seconds
+    }
+
+    pub(crate) fn advance(&self, seconds: i64) {
+        self.lock().offset_seconds += seconds;
+    }
+
+    /// What an application asks for: its manifest.
+    pub(crate) fn manifest(&self, client_id: Uuid) -> Vec<String> {
+        if let Some(roles) = self.lock().roles.get(&client_id) {
+            return roles.clone();
+        }
+        let found = self.world.application(&client_id.to_string());
+        found
+            .map(|a| a.roles.iter().map(|r| (*r).to_owned()).collect())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn set_manifest(&self, client_id: Uuid, roles: Vec<String>) {
+        self.lock().roles.insert(client_id, roles);
+    }
+
     pub(crate) fn grant(&self, directory: Uuid, client_id: Uuid) {
+        let spreads = self
+            .world
+            .directory(&directory.to_string())
+            .map_or(0, |d| d.spreads);
+        let grant = Grant {
+            directory,
+            client_id,
+            roles: self.manifest(client_id),
+            works_at: self.now() + spreads,
+        };
         let mut inner = self.lock();
-        inner.memory.grants.insert((directory, client_id));
+        let grants = &mut inner.memory.grants;
+        grants.retain(|g| (g.directory, g.client_id) != (directory, client_id));
+        grants.push(grant);
         self.save(&inner.memory);
     }
 
     pub(crate) fn revoke(&self, directory: Uuid, client_id: Uuid) {
         let mut inner = self.lock();
-        inner.memory.grants.remove(&(directory, client_id));
+        let grants = &mut inner.memory.grants;
+        grants.retain(|g| (g.directory, g.client_id) != (directory, client_id));
         inner
             .tokens
             .retain(|_, h| (h.directory, h.client_id) != (directory, client_id));
         self.save(&inner.memory);
     }
 
-    pub(crate) fn is_granted(&self, directory: Uuid, client_id: Uuid) -> bool {
-        self.lock().memory.grants.contains(&(directory, client_id))
+    /// What a directory granted to an application and works by now.
+    pub(crate) fn granted(&self, directory: Uuid, client_id: Uuid) -> Option<Vec<String>> {
+        let now = self.now();
+        self.lock()
+            .memory
+            .grants
+            .iter()
+            .find(|g| (g.directory, g.client_id) == (directory, client_id) && g.works_at <= now)
+            .map(|g| g.roles.clone())
+    }
+
+    pub(crate) fn disable(&self, directory: Uuid, client_id: Uuid) {
+        self.lock().disabled.insert((directory, client_id));
+    }
+
+    pub(crate) fn is_disabled(&self, directory: Uuid, client_id: Uuid) -> bool {
+        self.lock().disabled.contains(&(directory, client_id))
+    }
+
+    pub(crate) fn block(&self, directory: Uuid) {
+        self.lock().blocked.insert(directory);
+    }
+
+    pub(crate) fn is_blocked(&self, directory: &Directory) -> bool {
+        directory.blocks || self.lock().blocked.contains(&directory.id)
+    }
+
+    /// The client secrets of a registration: those of the world and those that were made.
+    pub(crate) fn secrets(&self, application: &Application) -> Vec<ClientSecret> {
+        self.lock()
+            .memory
+            .secrets
+            .get(&application.client_id)
+            .cloned()
+            .unwrap_or_else(|| {
+                vec![ClientSecret {
+                    value: application.secret.clone(),
+                    ends_at: None,
+                }]
+            })
+    }
+
+    /// Makes a client secret; `ends_in` seconds, if it ends.
+    pub(crate) fn new_secret(&self, application: &Application, ends_in: Option<i64>) -> String {
+        let value = random_hex();
+        let mut all = self.secrets(application);
+        all.push(ClientSecret {
+            value: value.clone(),
+            ends_at: ends_in.map(|s| self.now() + s),
+        });
+        self.keep_secrets(application, all);
+        value
+    }
+
+    /// Lets every client secret but `except` end now.
+    pub(crate) fn expire_secrets(&self, application: &Application, except: &str) {
+        let now = self.now();
+        let mut all = self.secrets(application);
+        for secret in &mut all {
+            if secret.value != except {
+                secret.ends_at = Some(now - 1);
+            }
+        }
+        self.keep_secrets(application, all);
+    }
+
+    fn keep_secrets(&self, application: &Application, all: Vec<ClientSecret>) {
+        let mut inner = self.lock();
+        inner.memory.secrets.insert(application.client_id, all);
+        self.save(&inner.memory);
+    }
+
+    pub(crate) fn certificates(&self, client_id: Uuid) -> Vec<Vec<u8>> {
+        self.lock()
+            .memory
+            .certificates
+            .get(&client_id)
+            .into_iter()
+            .flatten()
+            .filter_map(|text| data_encoding::BASE64.decode(text.as_bytes()).ok())
+            .collect()
+    }
+
+    pub(crate) fn add_certificate(&self, client_id: Uuid, der: &[u8]) {
+        let mut inner = self.lock();
+        let text = data_encoding::BASE64.encode(der);
+        inner
+            .memory
+            .certificates
+            .entry(client_id)
+            .or_default()
+            .push(text);
+        self.save(&inner.memory);
+    }
+
+    /// Notes an assertion's id; `false` when it came before.
+    pub(crate) fn is_new_assertion(&self, id: &str) -> bool {
+        self.lock().assertions.insert(id.to_owned())
+    }
+
+    pub(crate) fn add_refresh_token(&self, holder: &Holder) -> String {
+        let token = random_hex();
+        let mut inner = self.lock();
+        inner.memory.refresh_tokens.insert(
+            token.clone(),
+            (holder.directory, holder.client_id, holder.roles.clone()),
+        );
+        self.save(&inner.memory);
+        token
+    }
+
+    pub(crate) fn refresh_token(&self, token: &str) -> Option<Holder> {
+        let inner = self.lock();
+        let (directory, client_id, roles) = inner.memory.refresh_tokens.get(token)?.clone();
+        Some(Holder {
+            directory,
+            client_id,
+            roles,
+        })
+    }
+
+    /// Lets all authorisations of an application lapse.
+    pub(crate) fn lapse(&self, client_id: Uuid) {
+        let mut inner = self.lock();
+        inner
+            .memory
+            .refresh_tokens
+            .retain(|_, (_, client, _)| *client != client_id);
+        inner.tokens.retain(|_, h| h.client_id != client_id);
+        self.save(&inner.memory);
     }
 
     pub(crate) fn issue(&self, holder: Holder) -> String {
@@ -125,7 +323,7 @@ impl State {
     }
 
     pub(crate) fn holder(&self, token: &str) -> Option<Holder> {
-        self.lock().tokens.get(token).copied()
+        self.lock().tokens.get(token).cloned()
     }
 
     pub(crate) fn add_code(&self, code: Code) -> String {

@@ -16,8 +16,13 @@ pub struct Application {
     pub secret: String,
     /// Registered redirect URIs; any loopback one is accepted when empty.
     pub redirect_uris: Vec<String>,
-    /// Application permissions that its manifest asks for.
+    /// Permissions that its manifest asks for: application roles, or scopes where a person
+    /// authorises it.
     pub roles: Vec<&'static str>,
+    /// Whether other directories than its home may use it.
+    pub multi_tenant: bool,
+    /// Whether id tokens name the person's directory roles (`wids`).
+    pub role_claims: bool,
 }
 
 /// A directory.
@@ -45,6 +50,14 @@ pub struct Directory {
     pub declines: bool,
     /// Percent of Secure Score on the newest day.
     pub score: u32,
+    /// Seconds that a consent takes to work.
+    pub spreads: i64,
+    /// Whether a conditional access policy blocks applications.
+    pub blocks: bool,
+    /// Whether it has Entra ID P2 and Intune too.
+    pub premium_two: bool,
+    /// How the partner knows it: `gdap`, `contract`, or not at all.
+    pub relation: &'static str,
 }
 
 /// Everything.
@@ -62,9 +75,36 @@ pub(crate) const ROLES: &[&str] = &[
     "Domain.Read.All",
     "User.Read.All",
     "GroupMember.Read.All",
+    "Application.Read.All",
+    "RoleManagement.Read.Directory",
     "AuditLog.Read.All",
     "SecurityEvents.Read.All",
 ];
+
+/// What discovery of customers needs beside them.
+const DISCOVERY: &[&str] = &[
+    "DelegatedAdminRelationship.Read.All",
+    "CrossTenantInformation.ReadBasic.All",
+    "Directory.Read.All",
+];
+
+/// People of a directory: the name before the `@`, and what they are.
+pub(crate) const ACCOUNTS: &[(&str, &str)] = &[
+    ("admin", "Global Administrator"),
+    ("privileged", "Privileged Role Administrator"),
+    ("groupadmin", "Global Administrator through a group"),
+    ("appadmin", "Application Administrator"),
+    ("user", "User without a role"),
+    ("guest", "Guest administrator, at home elsewhere"),
+];
+
+/// The object id of an account in its directory.
+pub(crate) fn account_id(directory: &Directory, account: &str) -> Uuid {
+    match account {
+        "admin" => crate::data::user_id(directory, 0),
+        other => id(other.as_bytes(), directory.id.as_u64_pair().0),
+    }
+}
 
 impl World {
     /// The demo: eleven customers and the partner's own directory.
@@ -77,6 +117,24 @@ impl World {
             secret,
             redirect_uris: vec![],
             roles: ROLES.to_vec(),
+            multi_tenant: true,
+            role_claims: false,
+        };
+        // For the partner's own directory: one that reads by itself, and discovers customers; and
+        // one in the name of a person.
+        let own = Application {
+            name: "Halden directory reader".into(),
+            client_id: id(b"application", 2),
+            secret: format!("{}~own", application.secret),
+            roles: ROLES.iter().copied().chain(DISCOVERY.iter().copied()).collect(),
+            multi_tenant: false,
+            ..application.clone()
+        };
+        let delegated = Application {
+            name: "Halden evidence connector".into(),
+            client_id: id(b"application", 3),
+            secret: format!("{}~delegated", application.secret),
+            ..own.clone()
         };
         let mut directories = vec![
             home,
@@ -166,8 +224,15 @@ impl World {
         ];
         directories[9].throttle_every = 3;
         directories[10].declines = true;
+        directories[11].spreads = 12;
+        for (index, relation) in [(1, "gdap"), (2, "gdap"), (8, "gdap"), (3, "contract"), (5, "contract")] {
+            directories[index].relation = relation;
+        }
+        for index in [0, 2, 8] {
+            directories[index].premium_two = true;
+        }
         Self {
-            applications: vec![application],
+            applications: vec![application, own, delegated],
             directories,
         }
     }
@@ -227,6 +292,10 @@ fn directory(
         throttle_every: 0,
         declines: false,
         score,
+        spreads: 0,
+        blocks: false,
+        premium_two: false,
+        relation: "",
     }
 }
 

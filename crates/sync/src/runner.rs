@@ -2,7 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
-use consent::Connection;
+use consent::Consent;
 use futures_util::FutureExt;
 use graph::{Class, Error as GraphError};
 use model::{
@@ -48,8 +48,8 @@ const LONGEST_RUN: Duration = Duration::from_secs(6 * 3600);
 pub struct Runner {
     /// The database.
     pub db: Db,
-    /// How Microsoft is reached.
-    pub connection: Connection,
+    /// How Microsoft is reached, and consent looked at again.
+    pub consent: Consent,
     /// Settings.
     pub settings: Settings,
 }
@@ -134,6 +134,7 @@ impl Runner {
         let names: Vec<&str> = all
             .iter()
             .copied()
+            .filter(|n| collectors::is_used(n, &lease.credential))
             .filter(|n| only.is_empty() || only.iter().any(|o| o == n) || is_needed_by(n, &only))
             .collect();
         lease.announce(&names).await?;
@@ -141,8 +142,8 @@ impl Runner {
             model::RunCause::Schedule => "low",
             _ => "normal",
         };
-        let client = self
-            .connection
+        let connection = &self.consent.connection;
+        let client = connection
             .client(
                 lease.scope(),
                 &lease.credential,
@@ -172,7 +173,7 @@ impl Runner {
             return self.refused(lease, &error).await;
         }
         credential::note_result(lease.scope(), lease.credential.id, Ok(())).await?;
-        let cloud = self.connection.clouds.get(&lease.credential.cloud);
+        let cloud = connection.clouds.get(&lease.credential.cloud);
         let Some(cloud) = cloud else {
             return Ok(Worked::Hopeless(simple("The cloud is not configured.")));
         };

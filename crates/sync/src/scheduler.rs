@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use model::{Db, run, session};
+use consent::Consent;
+use model::{Db, credential, run, session};
 use tokio::{sync::watch, time::Instant};
 
 use crate::worker::Queue;
@@ -13,7 +14,20 @@ const PLAN_EVERY: Duration = Duration::from_secs(20);
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
 /// Ticks until shutdown. Any number of processes may do so at the same time.
-pub(crate) async fn run(db: Db, queue: Queue, tick: Duration, mut shutdown: watch::Receiver<bool>) {
+pub(crate) async fn run(
+    db: Db,
+    consent: Consent,
+    queue: Queue,
+    tick: Duration,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    // Waiting for Microsoft must not hold up the clockwork.
+    let looking = tokio::spawn(look_at_consents(
+        db.clone(),
+        consent,
+        tick,
+        shutdown.clone(),
+    ));
     let mut planned: Option<Instant> = None;
     let mut pruned: Option<Instant> = None;
     while !*shutdown.borrow() {
@@ -35,10 +49,33 @@ pub(crate) async fn run(db: Db, queue: Queue, tick: Duration, mut shutdown: watc
             if let Err(error) = session::prune(&db).await {
                 tracing::warn!(%error, "old sessions could not be removed");
             }
+            if let Err(error) = credential::secret::retire(&db).await {
+                tracing::warn!(%error, "replaced secrets could not be removed");
+            }
             if let Err(error) = queue.prune().await {
                 tracing::warn!(%error, "old queue rows could not be removed");
             }
             pruned = Some(Instant::now());
+        }
+        tokio::select! {
+            () = tokio::time::sleep(tick) => {}
+            _ = shutdown.changed() => {}
+        }
+    }
+    // It ends with the same signal; that it panicked would have been logged.
+    let _ = looking.await;
+}
+
+/// Looks again at consents that are still spreading.
+async fn look_at_consents(
+    db: Db,
+    consent: Consent,
+    tick: Duration,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    while !*shutdown.borrow() {
+        if let Err(error) = consent::check_spreading(&db, &consent).await {
+            tracing::warn!(%error, "spreading consents could not be looked at");
         }
         tokio::select! {
             () = tokio::time::sleep(tick) => {}

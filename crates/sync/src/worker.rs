@@ -130,6 +130,7 @@ impl Worker {
         };
         let ticking = tokio::spawn(scheduler::run(
             db.clone(),
+            self.runner.consent.clone(),
             queue,
             settings.tick,
             shutdown.clone(),

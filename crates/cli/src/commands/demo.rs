@@ -29,6 +29,7 @@ pub(crate) async fn run(mut options: Options) -> anyhow::Result<()> {
         graph: sim.url().parse()?,
         label: Some("Simulated Microsoft cloud".into()),
         limits: Some(Limits::Microsoft),
+        like: None,
     });
     let installation = Installation::open(config).await?;
     let password = kept(&installation.config.data_dir.join("owner-password"))?;

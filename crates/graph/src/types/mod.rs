@@ -1,9 +1,16 @@
 //! Wire models: what we read of Graph's types. Unknown members are ignored and nulls survive, so a
 //! new property or a missing one never fails a page.
 
+mod application;
 mod directory;
 mod secure_score;
 
+pub use application::{
+    AppRole, AppRoleAssignment, Application, Contract, DelegatedAdminCustomer,
+    DelegatedAdminRelationship, KeyCredential, LicenseUnitsDetail, PasswordCredential,
+    RequiredResourceAccess, ResourceAccess, RoleAssignment, ServicePlanInfo, ServicePrincipal,
+    SubscribedSku, TenantInformation, WebApplication,
+};
 pub use directory::{
     AssignedLicense, DirectoryObject, Domain, Group, Organization, User, UserRegistrationDetails,
     VerifiedDomain,

@@ -1,14 +1,50 @@
 //! What people type for a credential, and what can be wrong with it.
 
-use keys::Secret;
+use keys::{CertificateKey, Secret};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
-use crate::{ClientId, DirectoryId, Error, FieldError, Result, Timestamp};
+use crate::{
+    ClientId, CredentialKind, DirectoryId, Error, Feature, FieldError, Result, Timestamp,
+    credential::secret::NewSecret,
+};
+
+/// Intervals between scheduled syncs that may be chosen, in minutes.
+pub const INTERVALS: [i64; 5] = [15, 60, 360, 720, 1440];
+
+/// How the application is to prove itself.
+#[derive(Clone, Default)]
+pub enum Proof {
+    /// By a client secret: [`Draft::client_secret`].
+    #[default]
+    Secret,
+    /// By a certificate that is made here.
+    NewCertificate,
+    /// By a certificate of one's own.
+    OwnCertificate {
+        /// PEM or PFX.
+        file: Zeroizing<Vec<u8>>,
+        /// What opens it; may be empty.
+        password: Zeroizing<String>,
+    },
+}
+
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Secret => "Secret",
+            Self::NewCertificate => "NewCertificate",
+            Self::OwnCertificate { .. } => "OwnCertificate",
+        })
+    }
+}
 
 /// What a person types for a credential, as text: parsing it is the model's work, so that the form
 /// and the API complain alike.
 #[derive(Debug, Clone, Default)]
 pub struct Draft {
+    /// Kind; `multi_tenant` when empty.
+    pub kind: String,
     /// Name.
     pub name: String,
     /// Cloud's name.
@@ -17,19 +53,29 @@ pub struct Draft {
     pub directory_id: String,
     /// Client id.
     pub client_id: String,
+    /// Secret or certificate.
+    pub proof: Proof,
     /// Client secret's value; empty on edit keeps the stored one.
     pub client_secret: String,
     /// `yyyy-mm-dd` or empty.
     pub secret_expires: String,
+    /// Features that are switched on, by their words.
+    pub features: Vec<String>,
+    /// Minutes between scheduled syncs; a day when empty.
+    pub sync_interval: String,
 }
 
 /// A draft without a mistake.
 pub(super) struct Parsed {
+    pub(super) kind: CredentialKind,
     pub(super) name: String,
     pub(super) directory_id: DirectoryId,
     pub(super) client_id: ClientId,
-    pub(super) secret: Option<Secret>,
+    /// `None` where the stored one stays, or where a certificate is to be made.
+    pub(super) secret: Option<NewSecret>,
     pub(super) secret_expires_at: Option<Timestamp>,
+    pub(super) features: Vec<Feature>,
+    pub(super) sync_interval_minutes: i64,
 }
 
 /// Reads a draft; every wrong field is named.
@@ -41,6 +87,13 @@ pub(super) fn parse(draft: &Draft, clouds: &[String], secret_needed: bool) -> Re
             message: message.to_owned(),
         });
     };
+    let kind = match draft.kind.trim() {
+        "" => Ok(CredentialKind::MultiTenant),
+        word => word.parse(),
+    };
+    if let Err(message) = &kind {
+        wrong("kind", message);
+    }
     let name = draft.name.trim().to_owned();
     if name.is_empty() || name.chars().count() > 80 {
         wrong("name", "Enter a name of at most 80 characters.");
@@ -68,47 +121,124 @@ pub(super) fn parse(draft: &Draft, clouds: &[String], secret_needed: bool) -> Re
              registration's overview.",
         );
     }
-    let secret = draft.client_secret.trim();
-    if secret.is_empty() {
-        if secret_needed {
-            wrong("client_secret", "Paste the client secret's value.");
+    let secret_expires_at = match parse_day(&draft.secret_expires) {
+        Ok(at) => at,
+        Err(message) => {
+            wrong("secret_expires", &message);
+            None
         }
-    } else if Uuid::parse_str(secret).is_ok() {
-        wrong(
-            "client_secret",
-            "This is the secret's ID. Entra shows two columns: copy the one headed Value. If it is \
-             hidden by now, make a new secret.",
-        );
-    } else if secret.len() > 512 || secret.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        wrong(
-            "client_secret",
-            "A client secret has no blanks and at most 512 characters. Copy it again.",
-        );
-    }
-    let secret_expires_at = match draft.secret_expires.trim() {
-        "" => None,
-        text => match chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-            Ok(day) => day
-                .and_hms_opt(0, 0, 0)
-                .map(|at| Timestamp::from(at.and_utc())),
-            Err(_) => {
-                wrong(
-                    "secret_expires",
-                    "Enter the date as year-month-day, for example 2027-05-31.",
-                );
-                None
-            }
-        },
     };
-    match (directory_id, client_id) {
-        (Ok(directory_id), Ok(client_id)) if errors.is_empty() => Ok(Parsed {
+    let secret = match parse_proof(draft, secret_needed, secret_expires_at) {
+        Ok(secret) => secret,
+        Err((field, message)) => {
+            wrong(field, &message);
+            None
+        }
+    };
+    let features: Vec<Feature> = Feature::ALL
+        .iter()
+        .copied()
+        .filter(|f| draft.features.iter().any(|word| word == f.as_str()))
+        .collect();
+    if let Some(unknown) = draft
+        .features
+        .iter()
+        .find(|word| !Feature::ALL.iter().any(|f| f.as_str() == **word))
+    {
+        wrong("features", &format!("{unknown:?} is no feature."));
+    }
+    let sync_interval_minutes = match draft.sync_interval.trim() {
+        "" => 1440,
+        text => text
+            .parse()
+            .ok()
+            .filter(|minutes| INTERVALS.contains(minutes))
+            .unwrap_or_else(|| {
+                wrong("sync_interval", "Choose one of the listed intervals.");
+                1440
+            }),
+    };
+    match (kind, directory_id, client_id) {
+        (Ok(kind), Ok(directory_id), Ok(client_id)) if errors.is_empty() => Ok(Parsed {
+            kind,
             name,
             directory_id: DirectoryId(directory_id),
             client_id: ClientId(client_id),
-            secret: (!secret.is_empty()).then(|| Secret::new(secret)),
+            secret,
             secret_expires_at,
+            features,
+            sync_interval_minutes,
         }),
         _ => Err(Error::Invalid(errors)),
+    }
+}
+
+/// Reads the secret or certificate of a renewal.
+///
+/// # Errors
+/// [`Error::Invalid`] naming each wrong field.
+pub fn parse_new_secret(draft: &Draft) -> Result<NewSecret> {
+    let expires_at = parse_day(&draft.secret_expires)
+        .map_err(|message| Error::field("secret_expires", message))?;
+    match parse_proof(draft, true, expires_at) {
+        Ok(Some(secret)) => Ok(secret),
+        Ok(None) => Err(Error::field("client_secret", "Paste the client secret's value.")),
+        Err((field, message)) => Err(Error::field(field, message)),
+    }
+}
+
+/// `yyyy-mm-dd`, or nothing.
+fn parse_day(text: &str) -> std::result::Result<Option<Timestamp>, String> {
+    match text.trim() {
+        "" => Ok(None),
+        text => match chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+            Ok(day) => Ok(day
+                .and_hms_opt(0, 0, 0)
+                .map(|at| Timestamp::from(at.and_utc()))),
+            Err(_) => Err("Enter the date as year-month-day, for example 2027-05-31.".into()),
+        },
+    }
+}
+
+type Wrong = (&'static str, String);
+
+/// The secret or certificate of a draft.
+pub(super) fn parse_proof(
+    draft: &Draft,
+    needed: bool,
+    expires_at: Option<Timestamp>,
+) -> std::result::Result<Option<NewSecret>, Wrong> {
+    match &draft.proof {
+        Proof::NewCertificate => Ok(None),
+        Proof::OwnCertificate { file, password } => CertificateKey::import(file, password)
+            .map(|pair| Some(NewSecret::Certificate(pair)))
+            .map_err(|e| ("certificate", e.0)),
+        Proof::Secret => {
+            let secret = draft.client_secret.trim();
+            let wrong = |message: &str| Err(("client_secret", message.to_owned()));
+            if secret.is_empty() {
+                return if needed {
+                    wrong("Paste the client secret's value.")
+                } else {
+                    Ok(None)
+                };
+            }
+            if Uuid::parse_str(secret).is_ok() {
+                return wrong(
+                    "This is the secret's ID. Entra shows two columns: copy the one headed Value. \
+                     If it is hidden by now, make a new secret.",
+                );
+            }
+            if secret.len() > 512 || secret.chars().any(|c| c.is_control() || c.is_whitespace()) {
+                return wrong(
+                    "A client secret has no blanks and at most 512 characters. Copy it again.",
+                );
+            }
+            Ok(Some(NewSecret::ClientSecret {
+                value: Secret::new(secret),
+                expires_at,
+            }))
+        }
     }
 }
 
@@ -134,7 +264,7 @@ mod tests {
             directory_id: "8b2f6c1e-0a4d-4b6e-9d53-1f2e3a4b5c6d".into(),
             client_id: "0d9c1f7a-5b3e-4c8d-a2f1-6e7d8c9b0a1f".into(),
             client_secret: "abc~DEF.123".into(),
-            secret_expires: String::new(),
+            ..Draft::default()
         }
     }
 
@@ -159,8 +289,8 @@ mod tests {
                 "cloud",
                 "directory_id",
                 "client_id",
-                "client_secret",
-                "secret_expires"
+                "secret_expires",
+                "client_secret"
             ]
         );
     }

@@ -35,6 +35,7 @@ entity!(partner, "partners", /// An MSP organisation.
     audit_seq: i64,
     audit_head: String,
     run_number: i64,
+    contact: String,
 });
 
 entity!(partner_key, "partner_keys", /// A partner's wrapped data key.
@@ -119,7 +120,7 @@ entity!(audit_row, "audit_rows", /// One link of a partner's audit chain.
     hash: String,
 });
 
-entity!(credential, "credentials", /// An Entra application registration; the sealed secret stays inside this crate.
+entity!(credential, "credentials", /// An Entra application registration.
 {
     #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
     #[sea_orm(primary_key, auto_increment = false)] id: CredentialId,
@@ -128,9 +129,6 @@ entity!(credential, "credentials", /// An Entra application registration; the se
     cloud: String,
     directory_id: DirectoryId,
     client_id: ClientId,
-    secret: Option<Vec<u8>>,
-    content_key: Option<Vec<u8>>,
-    key_version: i64,
     secret_version: i64,
     secret_expires_at: Option<Timestamp>,
     state: CredentialState,
@@ -142,6 +140,68 @@ entity!(credential, "credentials", /// An Entra application registration; the se
     created_at: Timestamp,
     updated_at: Timestamp,
     revoked_at: Option<Timestamp>,
+    features: String,
+    authorised_as: Option<String>,
+    authorised_at: Option<Timestamp>,
+});
+
+entity!(credential_secret, "credential_secrets", /// A sealed secret, private key or refresh token; it stays inside this crate.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    #[sea_orm(primary_key, auto_increment = false)] id: CredentialSecretId,
+    credential_id: CredentialId,
+    kind: SecretKind,
+    state: SecretState,
+    sealed: Vec<u8>,
+    content_key: Vec<u8>,
+    key_version: i64,
+    certificate: Option<Vec<u8>>,
+    thumbprint: Option<String>,
+    expires_at: Option<Timestamp>,
+    created_at: Timestamp,
+    replaced_at: Option<Timestamp>,
+});
+
+entity!(authorisation, "authorisations", /// One attempt to authorise a delegated connection.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    #[sea_orm(primary_key, auto_increment = false)] id: AuthorisationId,
+    credential_id: CredentialId,
+    session_hash: String,
+    state_hash: String,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    used_at: Option<Timestamp>,
+});
+
+entity!(connection_test, "connection_tests", /// One test of a connection with its lines so far.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    #[sea_orm(primary_key, auto_increment = false)] id: ConnectionTestId,
+    credential_id: CredentialId,
+    directory_id: DirectoryId,
+    state: TestState,
+    lines: String,
+    started_at: Timestamp,
+    finished_at: Option<Timestamp>,
+});
+
+entity!(consent_link, "consent_links", /// A link by which a customer's administrator consents without an account here.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    #[sea_orm(primary_key, auto_increment = false)] id: ConsentLinkId,
+    credential_id: CredentialId,
+    directory_id: Option<DirectoryId>,
+    company_name: String,
+    note: String,
+    token_hash: String,
+    member_id: MemberId,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    opened_at: Option<Timestamp>,
+    opened_count: i64,
+    withdrawn_at: Option<Timestamp>,
+    used_at: Option<Timestamp>,
 });
 
 entity!(tenant, "tenants", /// A Microsoft Entra directory as one credential sees it.
@@ -164,6 +224,10 @@ entity!(tenant, "tenants", /// A Microsoft Entra directory as one credential see
     last_error_code: Option<String>,
     last_error: Option<String>,
     created_at: Timestamp,
+    granted_permissions: Option<String>,
+    permissions_checked_at: Option<Timestamp>,
+    relationship: Option<String>,
+    found_at: Option<Timestamp>,
 });
 
 entity!(consent_request, "consent_requests", /// One attempt to have a tenant's administrator consent.
@@ -187,6 +251,11 @@ entity!(consent_request, "consent_requests", /// One attempt to have a tenant's 
     expires_at: Timestamp,
     used_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
+    link_id: Option<ConsentLinkId>,
+    administrator: Option<String>,
+    unexpected: Option<String>,
+    checks: i64,
+    next_check_at: Option<Timestamp>,
 });
 
 entity!(company, "companies", /// A customer of a partner.
@@ -455,6 +524,28 @@ entity!(control_profile, "control_profiles", /// What a control is, what it is w
     remediation_impact: Option<String>,
     state: Option<String>,
     deprecated: Option<bool>,
+    digest: i64,
+    generation: i64,
+    first_seen_at: Timestamp,
+    changed_at: Timestamp,
+    removed_at: Option<Timestamp>,
+});
+
+entity!(subscribed_sku, "subscribed_skus", /// A licence that a customer's directory subscribes to. Units are seats.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    #[sea_orm(primary_key, auto_increment = false)] mapping_id: MappingId,
+    #[sea_orm(primary_key, auto_increment = false)] id: String,
+    company_id: CompanyId,
+    sku_id: String,
+    sku_part_number: String,
+    capability_status: Option<String>,
+    applies_to: Option<String>,
+    enabled_units: Option<i64>,
+    suspended_units: Option<i64>,
+    warning_units: Option<i64>,
+    consumed_units: Option<i64>,
+    service_plans: String,
     digest: i64,
     generation: i64,
     first_seen_at: Timestamp,

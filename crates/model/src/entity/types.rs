@@ -59,6 +59,53 @@ words! {
     CredentialKind {
         /// One registration, many customer tenants.
         MultiTenant = "multi_tenant",
+        /// One registration that reads the directory in which it lives.
+        SingleTenant = "single_tenant",
+        /// One directory, read in the name of a person who authorised it.
+        Delegated = "delegated",
+    }
+    /// What a credential is used for beside reading the directory. What is switched off is neither
+    /// asked for nor read.
+    Feature {
+        /// MFA registration of users.
+        Mfa = "mfa",
+        /// Microsoft Secure Score.
+        SecureScore = "secure_score",
+        /// Customers of the partner's delegated administration (GDAP), and names of tenants.
+        Discovery = "discovery",
+        /// Customers of the partner's reseller contracts.
+        Contracts = "contracts",
+        /// Mail from a mailbox of the partner.
+        Mail = "mail",
+    }
+    /// What is sealed for a credential.
+    SecretKind {
+        /// A client secret's value.
+        ClientSecret = "client_secret",
+        /// A certificate's private key.
+        Certificate = "certificate",
+        /// The refresh token of a delegated connection.
+        RefreshToken = "refresh_token",
+    }
+    /// Which of several is used.
+    SecretState {
+        /// Made here and not used yet: its certificate is to be uploaded first.
+        Pending = "pending",
+        /// Tried first.
+        Current = "current",
+        /// Replaced a short while ago, and tried where the current one is refused.
+        Previous = "previous",
+    }
+    /// How a test of a connection stands.
+    TestState {
+        /// Lines are still coming.
+        Running = "running",
+        /// Nothing is wrong.
+        Passed = "passed",
+        /// It works, with something missing.
+        Partial = "partial",
+        /// It does not work.
+        Failed = "failed",
     }
     /// Where a credential stands. Expiry is not stored: it follows from the date.
     CredentialState {
@@ -79,6 +126,8 @@ words! {
         Consented = "consented",
         /// Consent was lost or the credential revoked; data is kept.
         Disconnected = "disconnected",
+        /// Known from the partner's own tenant or a list; nobody has consented.
+        Discovered = "discovered",
     }
     /// How far a consent request has come.
     ConsentStep {
@@ -93,7 +142,7 @@ words! {
     }
     /// What a run reads.
     RunKind {
-        /// Organization, domains, users, groups, MFA registration.
+        /// Organization, permissions, domains, licences, users, groups, MFA registration.
         Directory = "directory",
         /// Secure scores and control profiles.
         SecureScore = "secure_score",

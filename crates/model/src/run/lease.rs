@@ -6,7 +6,7 @@ use sea_orm::EntityTrait;
 use crate::{
     Actor, CollectorState, Db, Error, Mapping, MappingId, PartnerId, Result, Role, Run, RunId,
     RunState, Scope, Timestamp,
-    credential::{self, Credential},
+    credential::Credential,
     db::{Tx, execute, query_one},
     entity::{credential as credential_entity, mapping, run, tenant},
     run_event,
@@ -186,11 +186,6 @@ impl Lease {
     /// The mapping whose rows this run may write.
     pub fn mapping_id(&self) -> MappingId {
         self.mapping.id
-    }
-
-    /// The client secret, for the token request.
-    pub async fn open_secret(&self, keyring: &keys::Keyring) -> Result<Option<keys::Secret>> {
-        credential::open_secret(&self.scope, keyring, self.credential.id).await
     }
 
     /// Renews the lease. Called at a third of its life and when a page takes long.

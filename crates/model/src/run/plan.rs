@@ -4,7 +4,7 @@
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::{
-    Actor, Db, Mapping, MappingId, PartnerId, Result, Role, Run, RunCause, RunId, RunKind, Scope,
+    Actor, Db, Feature, Mapping, MappingId, PartnerId, Result, Role, Run, RunCause, RunId, RunKind, Scope,
     Timestamp,
     db::{execute, query_all},
     entity::{mapping, run},
@@ -34,7 +34,7 @@ pub async fn plan(db: &Db) -> Result<usize> {
     let rows = query_all(
         db.conn(),
         "SELECT m.partner_id, m.id, COALESCE(m.interval_minutes, c.sync_interval_minutes) AS minutes,
-                m.planned_directory, m.planned_secure_score
+                m.planned_directory, m.planned_secure_score, c.features
          FROM mappings m
          JOIN credentials c ON c.partner_id = m.partner_id AND c.id = m.credential_id
          JOIN tenants t ON t.partner_id = m.partner_id AND t.id = m.tenant_id
@@ -46,6 +46,8 @@ pub async fn plan(db: &Db) -> Result<usize> {
         let partner: PartnerId = row.try_get("", "partner_id")?;
         let id: MappingId = row.try_get("", "id")?;
         let minutes: i64 = row.try_get("", "minutes")?;
+        let features: String = row.try_get("", "features")?;
+        let features: Vec<Feature> = serde_json::from_str(&features).unwrap_or_default();
         for (kind, minutes, column) in [
             (RunKind::Directory, minutes, "planned_directory"),
             (
@@ -54,6 +56,9 @@ pub async fn plan(db: &Db) -> Result<usize> {
                 "planned_secure_score",
             ),
         ] {
+            if kind == RunKind::SecureScore && !features.contains(&Feature::SecureScore) {
+                continue;
+            }
             let before: Option<i64> = row.try_get("", column)?;
             let slot = slot(now, id, kind, minutes);
             if before.is_none_or(|b| b < slot) {

@@ -134,3 +134,57 @@ pub(crate) async fn update(
         .ok_or(ApiProblem::NotFound)?;
     Ok(HttpResponse::Ok().json(View::from(saved)))
 }
+
+/// A CSV to import.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CompanyImport)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Import {
+    /// With a header: name, domain, external id.
+    csv: String,
+    /// Only says what would become of each line.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What became of a line.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ImportedLine)]
+pub(crate) struct LineView {
+    line: u64,
+    name: String,
+    /// `create`, `update`, `unchanged` or `refused`.
+    fate: &'static str,
+    company_id: Option<Uuid>,
+    reason: Option<String>,
+}
+
+/// Import companies
+#[utoipa::path(post, path = "/api/v1/companies/import", request_body = Import, responses(
+    (status = 200, body = Vec<LineView>), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 403, body = Problem), (status = 422, body = Problem)))]
+pub(crate) async fn import(principal: Signed, import: web::Json<Import>) -> Answer {
+    let read = report::csv::companies(&import.csv).map_err(|why| model::Error::field("csv", why))?;
+    let drafts: Vec<_> = read.iter().map(|(_, draft)| draft.clone()).collect();
+    let fates = company::import(&principal.scope, &drafts, import.dry_run).await?;
+    let lines: Vec<LineView> = read
+        .into_iter()
+        .zip(fates)
+        .map(|((line, draft), fate)| {
+            let (word, company_id, reason) = match fate {
+                company::Fate::Create => ("create", None, None),
+                company::Fate::Update(id) => ("update", Some(id.0), None),
+                company::Fate::Unchanged(id) => ("unchanged", Some(id.0), None),
+                company::Fate::Refused(why) => ("refused", None, Some(why)),
+            };
+            LineView {
+                line,
+                name: draft.name,
+                fate: word,
+                company_id,
+                reason,
+            }
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(lines))
+}

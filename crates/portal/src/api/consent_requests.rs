@@ -32,6 +32,10 @@ pub(crate) struct View {
     outcome_code: Option<String>,
     /// For example the permissions that are missing.
     outcome_detail: Option<String>,
+    /// Permissions that were granted beside those that were asked for.
+    unexpected: Option<String>,
+    /// Who consented, as their token names them.
+    administrator: Option<String>,
     /// Our id of the tenant that was connected.
     tenant_id: Option<Uuid>,
     created_at: String,
@@ -51,6 +55,8 @@ impl View {
             outcome: r.outcome,
             outcome_code: r.outcome_code,
             outcome_detail: r.outcome_detail,
+            unexpected: r.unexpected,
+            administrator: r.administrator,
             tenant_id: r.tenant_id.map(|t| t.0),
             created_at: Timestamp::rfc3339(r.created_at),
             expires_at: Timestamp::rfc3339(r.expires_at),
@@ -65,16 +71,15 @@ impl View {
 #[serde(deny_unknown_fields)]
 pub(crate) struct New {
     credential_id: Uuid,
-    /// The tenant to connect. Without it the administrator signs in once more after consenting, to
-    /// prove which tenant is theirs.
+    /// The tenant to connect; without it, whichever the administrator belongs to.
     #[serde(default)]
     directory_id: Option<String>,
 }
 
 /// Ask for consent
 ///
-/// Answers Microsoft's URL. Where the tenant is given, following it to the end completes the
-/// request: no session of the portal is needed.
+/// Answers Microsoft's URL. Following it to the end with one browser, which keeps cookies, completes
+/// the request: no session of the portal is needed.
 #[utoipa::path(post, path = "/api/v1/consent-requests", request_body = New, responses(
     (status = 201, body = View), (status = 400, body = Problem), (status = 401, body = Problem),
     (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use model::{
     CredentialId, Timestamp,
-    credential::{self, Credential, Draft},
+    credential::{self, Credential, Draft, Proof},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,7 +21,7 @@ use crate::{
 #[schema(as = Credential)]
 pub(crate) struct View {
     id: Uuid,
-    /// `multi_tenant`.
+    /// `multi_tenant`, `single_tenant` or `delegated`.
     kind: String,
     name: String,
     /// Name of the cloud: `global`, `usgov_l4`, `usgov_l5`, `china` or `custom`.
@@ -34,6 +34,12 @@ pub(crate) struct View {
     state: String,
     /// RFC 3339.
     secret_expires_at: Option<String>,
+    /// What it is used for beside reading the directory.
+    features: Vec<String>,
+    /// Minutes between scheduled syncs.
+    sync_interval_minutes: i64,
+    /// Who authorised a delegated connection.
+    authorised_as: Option<String>,
     last_success_at: Option<String>,
     last_error_at: Option<String>,
     /// Microsoft's code.
@@ -53,6 +59,9 @@ impl View {
             directory_id: c.directory_id.0,
             client_id: c.client_id.0,
             secret_expires_at: c.secret_expires_at.map(Timestamp::rfc3339),
+            features: c.features.iter().map(ToString::to_string).collect(),
+            sync_interval_minutes: c.sync_interval_minutes,
+            authorised_as: c.authorised_as,
             last_success_at: c.last_success_at.map(Timestamp::rfc3339),
             last_error_at: c.last_error_at.map(Timestamp::rfc3339),
             last_error_code: c.last_error_code,
@@ -67,6 +76,9 @@ impl View {
 #[schema(as = NewCredential)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct New {
+    /// `multi_tenant` unless told, `single_tenant` or `delegated`.
+    #[serde(default)]
+    kind: String,
     name: String,
     /// Name of the cloud; `global` unless told.
     #[serde(default = "global")]
@@ -76,10 +88,40 @@ pub(crate) struct New {
     /// Application (client) id.
     client_id: String,
     /// The secret's value (not its id).
+    #[serde(default)]
     client_secret: String,
     /// `yyyy-mm-dd`.
     #[serde(default)]
     secret_expires: String,
+    /// In place of a secret: a private key with its certificate, in PEM.
+    #[serde(default)]
+    certificate: String,
+    /// What opens the private key, where it is encrypted.
+    #[serde(default)]
+    password: String,
+    /// In place of both: a key pair is made here, and its certificate is to be uploaded.
+    #[serde(default)]
+    make_certificate: bool,
+    /// `mfa` and `secure_score` unless told; also `discovery`, `contracts`, `mail`.
+    #[serde(default)]
+    features: Option<Vec<String>>,
+    /// 15, 60, 360, 720 or 1440 minutes; a day unless told.
+    #[serde(default)]
+    sync_interval_minutes: Option<i64>,
+}
+
+/// Secret or certificate of a request.
+pub(super) fn proof(make: bool, certificate: &str, password: &str) -> Proof {
+    if make {
+        Proof::NewCertificate
+    } else if certificate.is_empty() {
+        Proof::Secret
+    } else {
+        Proof::OwnCertificate {
+            file: certificate.as_bytes().to_vec().into(),
+            password: password.to_owned().into(),
+        }
+    }
 }
 
 fn global() -> String {
@@ -110,13 +152,26 @@ pub(crate) async fn create(
 ) -> Answer {
     let new = new.into_inner();
     let connection = &portal.consent.connection;
+    let features = new.features.unwrap_or_else(|| {
+        consent::permission::DEFAULT_FEATURES
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    });
     let draft = Draft {
+        proof: proof(new.make_certificate, &new.certificate, &new.password),
+        kind: new.kind,
         name: new.name,
         cloud: new.cloud,
         directory_id: new.directory_id,
         client_id: new.client_id,
         client_secret: new.client_secret,
         secret_expires: new.secret_expires,
+        features,
+        sync_interval: new
+            .sync_interval_minutes
+            .map(|m| m.to_string())
+            .unwrap_or_default(),
     };
     let names = connection.clouds.names();
     let made = credential::create(&principal.scope, &connection.keyring, &names, &draft).await?;
@@ -133,4 +188,29 @@ pub(crate) async fn get(principal: Signed, id: web::Path<CredentialId>) -> Answe
         .await?
         .ok_or(ApiProblem::NotFound)?;
     Ok(HttpResponse::Ok().json(View::new(found, principal.scope.now())))
+}
+
+/// Revoke a credential
+///
+/// Destroys its secrets, cancels open runs and disconnects its tenants; history stays readable.
+#[utoipa::path(post, path = "/api/v1/credentials/{id}/revoke", params(("id" = Uuid, Path)), responses(
+    (status = 200, body = View), (status = 401, body = Problem), (status = 403, body = Problem),
+    (status = 404, body = Problem)))]
+pub(crate) async fn revoke(principal: Signed, id: web::Path<CredentialId>) -> Answer {
+    if !credential::revoke(&principal.scope, *id).await? {
+        return Err(ApiProblem::NotFound);
+    }
+    get(principal, id).await
+}
+
+/// Delete a revoked credential
+#[utoipa::path(delete, path = "/api/v1/credentials/{id}", params(("id" = Uuid, Path)), responses(
+    (status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
+    (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(crate) async fn delete(principal: Signed, id: web::Path<CredentialId>) -> Answer {
+    if credential::delete(&principal.scope, *id).await? {
+        Ok(HttpResponse::NoContent().finish())
+    } else {
+        Err(ApiProblem::NotFound)
+    }
 }

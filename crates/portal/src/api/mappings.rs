@@ -145,3 +145,34 @@ pub(crate) async fn delete(principal: Signed, id: web::Path<MappingId>) -> Answe
         Err(ApiProblem::NotFound)
     }
 }
+
+/// Where to map to from now on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Remap)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Remap {
+    company_id: Uuid,
+}
+
+/// Map a tenant to another company
+///
+/// Ends this mapping and begins another one. Data that was collected stays with the company for
+/// which it was collected.
+#[utoipa::path(post, path = "/api/v1/mappings/{id}/remap", request_body = Remap,
+    params(("id" = Uuid, Path)), responses(
+    (status = 201, body = View), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+pub(crate) async fn remap(
+    principal: Signed,
+    id: web::Path<MappingId>,
+    to: web::Json<Remap>,
+) -> Answer {
+    let scope = &principal.scope;
+    let (made, _) = mapping::remap(scope, *id, CompanyId(to.company_id))
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
+    let row = mapping::get(scope, made)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
+    Ok(HttpResponse::Created().json(View::from(row)))
+}

@@ -2,8 +2,12 @@
 //! `{"value": […], "next": …}`, with a total on request; errors are problem+json.
 
 pub(crate) mod companies;
+pub(crate) mod connection_tests;
+pub(crate) mod consent_links;
 pub(crate) mod consent_requests;
+pub(crate) mod credential_secrets;
 pub(crate) mod credentials;
+pub(crate) mod discoveries;
 pub(crate) mod groups;
 pub(crate) mod mappings;
 pub(crate) mod runs;
@@ -158,11 +162,16 @@ pub(crate) async fn healthz(portal: web::Data<Portal>) -> HttpResponse {
         description = "Everything that the main job needs: credentials, consent, companies, mappings, runs and what was synced.",
     ),
     paths(
-        credentials::list, credentials::create, credentials::get,
+        credentials::list, credentials::create, credentials::get, credentials::revoke,
+        credentials::delete, credential_secrets::list, credential_secrets::create,
+        credential_secrets::promote, connection_tests::create, discoveries::create,
+        consent_links::list, consent_links::create, consent_links::delete,
         consent_requests::create, consent_requests::get,
         tenants::list, tenants::get,
         companies::list, companies::create, companies::get, companies::update,
+        companies::import,
         mappings::list, mappings::create, mappings::get, mappings::delete,
+        mappings::remap,
         runs::list, runs::create, runs::get, runs::cancel,
         users::list, groups::list, groups::members, secure_scores::list,
     ),

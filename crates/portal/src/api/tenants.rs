@@ -25,8 +25,14 @@ pub(crate) struct View {
     default_domain: String,
     domains: Vec<String>,
     country: Option<String>,
-    /// `consented` or `disconnected`.
+    /// `discovered`, `consented` or `disconnected`.
     state: String,
+    /// How it became known: `consent`, `gdap`, `contract`, `domains`, `single_tenant`, `delegated`.
+    found_by: String,
+    /// How it relates to the partner, where discovery said so.
+    relationship: Option<String>,
+    /// Application permissions that were found granted; null where that could not be read.
+    granted_permissions: Option<Vec<String>>,
     /// The mapping that holds it, if any.
     mapping_id: Option<Uuid>,
     consented_at: Option<String>,
@@ -38,6 +44,9 @@ impl View {
     fn new(t: Tenant, mapping: Option<Uuid>) -> Self {
         Self {
             domains: t.domain_list(),
+            granted_permissions: t.granted_list(),
+            found_by: t.found_by,
+            relationship: t.relationship,
             id: t.id.0,
             directory_id: t.directory_id.0,
             credential_id: t.credential_id.0,

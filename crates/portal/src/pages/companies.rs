@@ -359,3 +359,11 @@ pub(crate) async fn show(
     };
     html(&show)
 }
+
+pub(crate) async fn archive(principal: Signed, id: web::Path<CompanyId>) -> Answer {
+    if company::archive(&principal.scope, *id).await? {
+        Ok(see_other("/companies"))
+    } else {
+        Err(PageProblem::NotFound)
+    }
+}

@@ -9,7 +9,7 @@ use model::{
 };
 use serde::Deserialize;
 
-use super::credentials::{ENTRA, frame, show_credential, to_microsoft, with_sign_in};
+use super::credentials::{ENTRA, Typed, frame, show_credential, to_microsoft, with_sign_in};
 use crate::{
     Portal,
     guard::{self, Signed},
@@ -36,6 +36,9 @@ struct Plain {
     code: Option<String>,
     detail: Option<String>,
     tenant_name: Option<String>,
+    unexpected: Option<String>,
+    partner: Option<model::Partner>,
+    link: bool,
 }
 
 pub(super) async fn begin(
@@ -77,7 +80,14 @@ pub(crate) async fn create(
                 let error = format!(
                     "A tenant ID {why} Leave it empty to let the administrator's account decide."
                 );
-                let typed = (text.to_owned(), Some(error));
+                let typed = Typed {
+                    pin: text.to_owned(),
+                    errors: vec![model::FieldError {
+                        field: "pin",
+                        message: error,
+                    }],
+                    ..Typed::default()
+                };
                 return show_credential(&request, &portal, &principal, credential, typed).await;
             }
         },
@@ -97,12 +107,33 @@ pub(crate) struct Query {
     code: Option<String>,
 }
 
-fn proof_cookie_name(portal: &Portal) -> &'static str {
+pub(super) fn proof_cookie_name(portal: &Portal) -> &'static str {
     if portal.is_secure() {
         "__Host-consent"
     } else {
         "consent"
     }
+}
+
+/// The cookie that tells the browser of somebody without an account.
+pub(super) fn browser_cookie_name(portal: &Portal) -> &'static str {
+    if portal.is_secure() {
+        "__Host-browser"
+    } else {
+        "browser"
+    }
+}
+
+/// Hashes of the cookies that tell one browser from another.
+fn browsers(request: &HttpRequest, portal: &Portal) -> Vec<String> {
+    [
+        guard::session_cookie_name(portal),
+        browser_cookie_name(portal),
+    ]
+    .into_iter()
+    .filter_map(|name| request.cookie(name))
+    .map(|c| keys::fingerprint(c.value()))
+    .collect()
 }
 
 pub(crate) async fn callback(
@@ -123,19 +154,20 @@ pub(crate) async fn callback(
         error_description: query.error_description,
         code: query.code,
     };
-    let session = request
-        .cookie(guard::session_cookie_name(&portal))
-        .map(|c| keys::fingerprint(c.value()));
+    let browsers = browsers(&request, &portal);
     let proof = request.cookie(proof_cookie_name(&portal));
+    let proof = proof.as_ref().map(|c| c.value());
+    let address = guard::address(&request);
+    let authorised = portal
+        .consent
+        .authorised(&portal.db, &back, &browsers, proof, &address)
+        .await?;
+    if let Some(authorised) = authorised {
+        return super::authorisations::ended(&request, &portal, authorised).await;
+    }
     let next = portal
         .consent
-        .finish(
-            &portal.db,
-            &back,
-            session.as_deref(),
-            proof.as_ref().map(|c| c.value()),
-            &guard::address(&request),
-        )
+        .finish(&portal.db, &back, &browsers, proof, &address)
         .await?;
     match next {
         Next::Prove { url, cookie } => {
@@ -155,6 +187,9 @@ fn plain(request: &HttpRequest, portal: &Portal, outcome: Outcome) -> Plain {
         code: None,
         detail: None,
         tenant_name: None,
+        unexpected: None,
+        partner: None,
+        link: false,
     }
 }
 
@@ -165,6 +200,8 @@ async fn outcome(request: &HttpRequest, portal: &Portal, ended: Ended) -> Answer
     let signed = request.extensions().get::<Signed>().cloned();
     if let (Some(signed), Some(consent)) = (signed, &ended.request)
         && signed.scope.partner() == consent.partner_id
+        // A link is followed as the customer's administrator, also in a member's own browser.
+        && consent.link_id.is_none()
         && consent_request::get(&signed.scope, consent.id)
             .await?
             .is_some()
@@ -178,6 +215,13 @@ async fn outcome(request: &HttpRequest, portal: &Portal, ended: Ended) -> Answer
         };
         return Ok(see_other(&format!("/consents/{}{shown}", consent.id)));
     }
+    let partner = match &ended.request {
+        Some(r) => model::partner::list(&portal.db)
+            .await?
+            .into_iter()
+            .find(|p| p.id == r.partner_id),
+        None => None,
+    };
     let status = if ended.outcome.connected() || ended.outcome == Outcome::StillSpreading {
         StatusCode::OK
     } else {
@@ -185,8 +229,11 @@ async fn outcome(request: &HttpRequest, portal: &Portal, ended: Ended) -> Answer
     };
     let page = Plain {
         code: ended.code,
+        link: ended.request.as_ref().is_some_and(|r| r.link_id.is_some()),
+        unexpected: ended.request.as_ref().and_then(|r| r.unexpected.clone()),
         detail: ended.request.and_then(|r| r.outcome_detail),
         tenant_name: ended.tenant_name,
+        partner,
         ..plain(request, portal, ended.outcome)
     };
     html_status(status, &page)
@@ -227,9 +274,11 @@ pub(crate) async fn show(
             "This consent request has not come back from Microsoft yet.".into(),
         ));
     };
-    let page = frame(&request, &portal, &principal, outcome.title())
+    let mut page = frame(&request, &portal, &principal, outcome.title())
         .await?
         .under("Microsoft Entra ID", ENTRA);
+    // While it spreads, the page follows without script.
+    page.refresh = found.step == ConsentStep::Spreading;
     let shown = Show {
         page,
         outcome,

@@ -1,19 +1,25 @@
 //! Global Settings › Integrations › Microsoft Entra ID: credentials with their guide.
 
-use std::sync::Arc;
-
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
-use consent::permission::{self, Permission};
-use graph::Cloud;
+use consent::permission::{self, Drift};
 use model::{
-    CredentialId, FieldError, Tenant, Timestamp,
-    credential::{self, Credential, Draft},
+    ConsentLink, ConsentRequest, CredentialId, CredentialKind, Feature, SecretState, Tenant,
+    Timestamp,
+    consent_link::{self, Standing},
+    credential::{
+        self, Credential,
+        secret::{self, SecretFacts},
+    },
     mapping, tenant,
 };
-use serde::Deserialize;
 
-use super::{consents, error_of};
+use super::{
+    connection_tests::Test,
+    credential_form::{Guide, interval_words},
+    error_of,
+    tenants::tenant_badge,
+};
 use crate::{
     Portal,
     guard::{self, Signed},
@@ -35,23 +41,17 @@ struct Index {
     rows: Vec<(Credential, usize, String)>,
 }
 
-#[derive(Template)]
-#[template(path = "credentials/form.html")]
-struct Edit {
-    page: Page,
-    id: Option<CredentialId>,
-    draft: Draft,
-    clouds: Vec<Arc<Cloud>>,
-    errors: Vec<FieldError>,
-    redirect_uri: String,
-    manifest: String,
-    permissions: &'static [Permission],
-}
-
-impl Edit {
-    fn error(&self, field: &str) -> Option<&str> {
-        error_of(&self.errors, field)
-    }
+/// What was typed into a form of the credential's page, and what is wrong with it.
+#[derive(Debug, Default)]
+pub(super) struct Typed {
+    pub(super) pin: String,
+    pub(super) link: consent_link::Draft,
+    pub(super) domains: String,
+    pub(super) errors: Vec<model::FieldError>,
+    /// A consent link that was made just now: it is shown this once.
+    pub(super) new_link: Option<String>,
+    /// What a discovery found.
+    pub(super) found: Option<consent::discovery::Summary>,
 }
 
 #[derive(Template)]
@@ -60,13 +60,97 @@ struct Show {
     page: Page,
     credential: Credential,
     cloud: String,
-    tenants: Vec<Tenant>,
+    tenants: Vec<(Tenant, Drift)>,
     mapped: Vec<model::DirectoryId>,
-    redirect_uri: String,
-    manifest: String,
-    permissions: &'static [Permission],
-    pin: String,
-    pin_error: Option<String>,
+    secrets: Vec<SecretFacts>,
+    links: Vec<(ConsentLink, Option<ConsentRequest>)>,
+    test: Option<Test>,
+    guide: Guide,
+    typed: Typed,
+    can_delete: bool,
+}
+
+impl Show {
+    fn error(&self, field: &str) -> Option<&str> {
+        error_of(&self.typed.errors, field)
+    }
+
+    fn is_multi(&self) -> bool {
+        self.credential.kind == CredentialKind::MultiTenant
+    }
+
+    fn is_live(&self) -> bool {
+        self.credential.revoked_at.is_none()
+    }
+
+    fn is_delegated(&self) -> bool {
+        self.credential.kind == CredentialKind::Delegated
+    }
+
+    fn uses(&self, word: &str) -> bool {
+        word.parse::<Feature>()
+            .is_ok_and(|f| self.credential.uses(f))
+    }
+
+    /// A certificate that waits for its upload.
+    fn pending(&self) -> Option<&SecretFacts> {
+        self.secrets
+            .iter()
+            .find(|s| s.state == SecretState::Pending)
+    }
+
+    /// A new certificate of a credential that was never used: it is to be uploaded first.
+    fn first_certificate(&self) -> Option<&SecretFacts> {
+        self.secrets.iter().find(|s| {
+            s.state == SecretState::Current
+                && s.certificate.is_some()
+                && self.credential.is_unused()
+        })
+    }
+
+    fn secret_badge(&self, secret: &SecretFacts) -> Html {
+        match secret.state {
+            SecretState::Current => badge("badge-ok", "circle-check", "In use"),
+            SecretState::Pending => badge("badge-info", "clock", "To be uploaded"),
+            SecretState::Previous => badge("", "history", "Replaced"),
+        }
+    }
+
+    fn link_badge(&self, link: &ConsentLink) -> Html {
+        match link.standing(self.page.now) {
+            Standing::Open if link.opened_count > 0 => badge("badge-info", "eye", "Opened"),
+            Standing::Open => badge("", "clock", "Sent"),
+            Standing::Used => badge("badge-ok", "circle-check", "Consented"),
+            Standing::Expired => badge("", "clock", "Expired"),
+            Standing::Withdrawn => badge("", "ban", "Withdrawn"),
+        }
+    }
+
+    fn is_open(&self, link: &ConsentLink) -> bool {
+        link.standing(self.page.now) == Standing::Open
+    }
+
+    fn outcome(&self, request: &Option<ConsentRequest>) -> &'static str {
+        request
+            .as_ref()
+            .and_then(|r| r.outcome.as_deref())
+            .and_then(consent::Outcome::of_name)
+            .map_or("", consent::Outcome::title)
+    }
+}
+
+/// The kind in words.
+pub(super) fn kind_words(kind: &CredentialKind) -> &'static str {
+    match kind {
+        CredentialKind::MultiTenant => "Multi-tenant application",
+        CredentialKind::SingleTenant => "Single-tenant application",
+        CredentialKind::Delegated => "Delegated connection",
+    }
+}
+
+/// The address of a credential's page.
+pub(super) fn page_of(id: CredentialId) -> String {
+    format!("{ENTRA}/credentials/{id}")
 }
 
 /// A credential's state as people see it.
@@ -75,18 +159,10 @@ pub(super) fn state_badge(credential: &Credential, now: &Timestamp) -> Html {
         "draft" => badge("", "circle-dashed", "Draft"),
         "awaiting_consent" => badge("badge-info", "clock", "Awaiting consent"),
         "active" => badge("badge-ok", "circle-check", "Active"),
-        "expiring" => badge("badge-warn", "key", "Secret expires soon"),
-        "expired" => badge("badge-bad", "key", "Secret expired"),
+        "expiring" => badge("badge-warn", "key", "Expires soon"),
+        "expired" => badge("badge-bad", "key", "Expired"),
         "failing" => badge("badge-bad", "alert-circle", "Failing"),
         _ => badge("", "ban", "Revoked"),
-    }
-}
-
-/// A tenant's state as people see it.
-pub(super) fn tenant_badge(tenant: &Tenant) -> Html {
-    match tenant.state {
-        model::TenantState::Consented => badge("badge-ok", "circle-check", "Consented"),
-        model::TenantState::Disconnected => badge("badge-bad", "alert-circle", "Disconnected"),
     }
 }
 
@@ -142,40 +218,13 @@ pub(crate) async fn index(
     html(&Index { page, rows })
 }
 
-fn cloud_label(portal: &Portal, name: &str) -> String {
+pub(super) fn cloud_label(portal: &Portal, name: &str) -> String {
     portal
         .consent
         .connection
         .clouds
         .get(name)
         .map_or_else(|| name.to_owned(), |c| c.label.clone())
-}
-
-fn manifest() -> String {
-    let json = serde_json::to_string_pretty(&permission::required_resource_access());
-    format!("\"requiredResourceAccess\": {}", json.unwrap_or_default())
-}
-
-fn edit_page(
-    page: Page,
-    portal: &Portal,
-    id: Option<CredentialId>,
-    draft: Draft,
-    errors: Vec<FieldError>,
-) -> Edit {
-    Edit {
-        page,
-        id,
-        draft: Draft {
-            client_secret: String::new(),
-            ..draft
-        },
-        clouds: portal.consent.connection.clouds.all().to_vec(),
-        errors,
-        redirect_uri: portal.consent.redirect_uri.clone(),
-        manifest: manifest(),
-        permissions: permission::MANIFEST,
-    }
 }
 
 /// A form that leads on to Microsoft needs its hosts in the policy.
@@ -189,89 +238,6 @@ pub(super) fn with_sign_in(portal: &Portal, answer: Answer) -> Answer {
     Ok(response)
 }
 
-pub(crate) async fn new(
-    request: HttpRequest,
-    portal: web::Data<Portal>,
-    principal: Signed,
-) -> Answer {
-    let page = frame(&request, &portal, &principal, "Add credential")
-        .await?
-        .under("Microsoft Entra ID", ENTRA);
-    let first = portal.consent.connection.clouds.all().first();
-    let draft = Draft {
-        cloud: first.map(|c| c.name.clone()).unwrap_or_default(),
-        ..Draft::default()
-    };
-    with_sign_in(
-        &portal,
-        html(&edit_page(page, &portal, None, draft, vec![])),
-    )
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct Form {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    cloud: String,
-    #[serde(default)]
-    directory_id: String,
-    #[serde(default)]
-    client_id: String,
-    #[serde(default)]
-    client_secret: String,
-    #[serde(default)]
-    secret_expires: String,
-}
-
-impl Form {
-    fn draft(&self) -> Draft {
-        Draft {
-            name: self.name.clone(),
-            cloud: self.cloud.clone(),
-            directory_id: self.directory_id.clone(),
-            client_id: self.client_id.clone(),
-            client_secret: self.client_secret.clone(),
-            secret_expires: self.secret_expires.clone(),
-        }
-    }
-}
-
-pub(crate) async fn create(
-    request: HttpRequest,
-    portal: web::Data<Portal>,
-    principal: Signed,
-    form: web::Form<Form>,
-) -> Answer {
-    let connection = &portal.consent.connection;
-    let draft = form.draft();
-    let made = credential::create(
-        &principal.scope,
-        &connection.keyring,
-        &connection.clouds.names(),
-        &draft,
-    )
-    .await;
-    match made {
-        // Saving leads straight to Microsoft's consent page for the partner's own tenant.
-        Ok(credential) => {
-            let home = Some(credential.directory_id);
-            consents::begin(&portal, &principal, &credential, home).await
-        }
-        Err(model::Error::Invalid(errors)) => {
-            let page = frame(&request, &portal, &principal, "Add credential")
-                .await?
-                .under("Microsoft Entra ID", ENTRA);
-            let edit = edit_page(page, &portal, None, draft, errors);
-            with_sign_in(
-                &portal,
-                html_status(StatusCode::UNPROCESSABLE_ENTITY, &edit),
-            )
-        }
-        Err(other) => Err(other.into()),
-    }
-}
-
 pub(crate) async fn show(
     request: HttpRequest,
     portal: web::Data<Portal>,
@@ -281,131 +247,66 @@ pub(crate) async fn show(
     let credential = credential::get(&principal.scope, *id)
         .await?
         .ok_or(PageProblem::NotFound)?;
-    show_credential(
-        &request,
-        &portal,
-        &principal,
-        credential,
-        (String::new(), None),
-    )
-    .await
+    show_credential(&request, &portal, &principal, credential, Typed::default()).await
 }
 
-/// The credential's page; with what was typed for a tenant, and what is wrong with it.
+/// The credential's page; with what was typed into one of its forms.
 pub(super) async fn show_credential(
     request: &HttpRequest,
     portal: &Portal,
     principal: &Signed,
     credential: Credential,
-    (pin, pin_error): (String, Option<String>),
+    typed: Typed,
 ) -> Answer {
+    let scope = &principal.scope;
     let page = frame(request, portal, principal, &credential.name)
         .await?
         .under("Microsoft Entra ID", ENTRA);
-    let status = match pin_error {
-        Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        None => StatusCode::OK,
+    let status = if typed.errors.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
     };
-    let mapped = mapping::list(&principal.scope, None).await?;
+    let mapped = mapping::list(scope, None).await?;
+    let required = permission::required_by(&credential);
+    let tenants = tenant::list(scope, Some(credential.id))
+        .await?
+        .into_iter()
+        .map(|t| {
+            let drift = t
+                .granted_list()
+                .map(|granted| Drift::of(&required, &granted))
+                .unwrap_or_default();
+            (t, drift)
+        })
+        .collect();
     let show = Show {
         page,
         cloud: cloud_label(portal, &credential.cloud),
-        tenants: tenant::list(&principal.scope, Some(credential.id)).await?,
+        tenants,
         mapped: mapped.into_iter().map(|m| m.mapping.directory_id).collect(),
-        redirect_uri: portal.consent.redirect_uri.clone(),
-        manifest: manifest(),
-        permissions: permission::MANIFEST,
+        secrets: secret::list(scope, credential.id).await?,
+        links: consent_link::list(scope, credential.id).await?,
+        test: Test::newest(principal, credential.id).await?,
+        guide: Guide::new(portal, credential.kind, &credential.features),
+        can_delete: scope.role() >= model::Role::Owner,
         credential,
-        pin,
-        pin_error,
+        typed,
     };
     with_sign_in(portal, html_status(status, &show))
-}
-
-pub(crate) async fn edit(
-    request: HttpRequest,
-    portal: web::Data<Portal>,
-    principal: Signed,
-    id: web::Path<CredentialId>,
-) -> Answer {
-    let credential = credential::get(&principal.scope, *id)
-        .await?
-        .ok_or(PageProblem::NotFound)?;
-    let page = edit_frame(&request, &portal, &principal, &credential).await?;
-    html(&edit_page(
-        page,
-        &portal,
-        Some(*id),
-        draft_of(&credential),
-        vec![],
-    ))
-}
-
-async fn edit_frame(
-    request: &HttpRequest,
-    portal: &Portal,
-    principal: &Signed,
-    credential: &Credential,
-) -> Result<Page, PageProblem> {
-    Ok(frame(
-        request,
-        portal,
-        principal,
-        &format!("Edit {}", credential.name),
-    )
-    .await?
-    .under("Microsoft Entra ID", ENTRA)
-    .under(
-        &credential.name,
-        format!("{ENTRA}/credentials/{}", credential.id),
-    ))
-}
-
-fn draft_of(credential: &Credential) -> Draft {
-    Draft {
-        name: credential.name.clone(),
-        cloud: credential.cloud.clone(),
-        directory_id: credential.directory_id.to_string(),
-        client_id: credential.client_id.to_string(),
-        client_secret: String::new(),
-        secret_expires: credential
-            .secret_expires_at
-            .map(Timestamp::day)
-            .unwrap_or_default(),
-    }
-}
-
-pub(crate) async fn update(
-    request: HttpRequest,
-    portal: web::Data<Portal>,
-    principal: Signed,
-    id: web::Path<CredentialId>,
-    form: web::Form<Form>,
-) -> Answer {
-    let credential = credential::get(&principal.scope, *id)
-        .await?
-        .ok_or(PageProblem::NotFound)?;
-    let keyring = &portal.consent.connection.keyring;
-    match credential::edit(&principal.scope, keyring, *id, &form.draft()).await {
-        Ok(_) => Ok(see_other(&format!("{ENTRA}/credentials/{id}"))),
-        Err(model::Error::Invalid(errors)) => {
-            let page = edit_frame(&request, &portal, &principal, &credential).await?;
-            // What identifies the registration is not in the form when it is edited.
-            let draft = Draft {
-                name: form.name.clone(),
-                secret_expires: form.secret_expires.clone(),
-                ..draft_of(&credential)
-            };
-            let edit = edit_page(page, &portal, Some(*id), draft, errors);
-            html_status(StatusCode::UNPROCESSABLE_ENTITY, &edit)
-        }
-        Err(other) => Err(other.into()),
-    }
 }
 
 pub(crate) async fn revoke(principal: Signed, id: web::Path<CredentialId>) -> Answer {
     if credential::revoke(&principal.scope, *id).await? {
         Ok(see_other(&format!("{ENTRA}/credentials/{id}")))
+    } else {
+        Err(PageProblem::NotFound)
+    }
+}
+
+pub(crate) async fn delete(principal: Signed, id: web::Path<CredentialId>) -> Answer {
+    if credential::delete(&principal.scope, *id).await? {
+        Ok(see_other(ENTRA))
     } else {
         Err(PageProblem::NotFound)
     }

@@ -30,6 +30,10 @@ struct ChooseTenants {
 }
 
 impl ChooseTenants {
+    fn is_ticked(&self, id: &TenantId) -> bool {
+        self.list.tenant == Some(*id)
+    }
+
     fn sort_link(&self, column: &str) -> String {
         let turned = if self.list.sort == column {
             format!("-{column}")
@@ -77,6 +81,8 @@ struct ReviewRow {
 #[derive(Debug, Deserialize)]
 pub(crate) struct ListQuery {
     credential: Option<CredentialId>,
+    /// Ticked from the start.
+    tenant: Option<TenantId>,
     #[serde(default)]
     q: String,
     #[serde(default)]
@@ -173,6 +179,7 @@ pub(crate) async fn review(
         .collect();
     if tenants.is_empty() {
         let list = ListQuery {
+            tenant: None,
             credential: Some(credential.id),
             q: field(&fields, "q").to_owned(),
             sort: String::new(),

@@ -1,6 +1,6 @@
 //! Company mapping: the list, the first step of the wizard, deletion.
 
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpRequest, http::StatusCode, web};
 use askama::Template;
 use model::{
     CredentialId, MappingId, RunCause, RunKind, Timestamp,
@@ -15,7 +15,7 @@ use crate::{
     Portal,
     guard::Signed,
     problem::PageProblem,
-    view::{Answer, Html, Page, ago, badge, filters, html, query, see_other},
+    view::{Answer, Html, Page, ago, badge, filters, html, html_status, query, see_other},
 };
 
 pub(super) const MAPPINGS: &str = "/settings/integrations/entra/mappings";
@@ -40,6 +40,7 @@ struct New {
     credential: Credential,
     unmapped: usize,
     companies: u64,
+    tenant: Option<model::TenantId>,
 }
 
 /// How a mapping stands, as people see it.
@@ -73,6 +74,8 @@ pub(super) fn mapping_badge(row: &MappingRow, now: &Timestamp) -> Html {
 #[derive(Debug, Deserialize)]
 pub(crate) struct ListQuery {
     pub(super) credential: Option<CredentialId>,
+    /// The tenant that the wizard was opened for.
+    tenant: Option<model::TenantId>,
     #[serde(default)]
     q: String,
     #[serde(default)]
@@ -168,6 +171,7 @@ pub(crate) async fn new(
             .len(),
         companies,
         credential,
+        tenant: list.tenant,
     })
 }
 
@@ -222,5 +226,81 @@ pub(crate) async fn sync(principal: Signed, id: web::Path<MappingId>) -> Answer 
     match runs.first() {
         Some(run) => Ok(see_other(&format!("/jobs/{}", run.id))),
         None => Err(PageProblem::NotFound),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "mappings/remap.html")]
+struct Remap {
+    page: Page,
+    row: MappingRow,
+    companies: Vec<model::Company>,
+    error: Option<String>,
+}
+
+async fn remap_page(
+    request: &HttpRequest,
+    portal: &Portal,
+    principal: &Signed,
+    id: MappingId,
+    error: Option<String>,
+) -> Answer {
+    let scope = &principal.scope;
+    let row = mapping::get(scope, id).await?.ok_or(PageProblem::NotFound)?;
+    let page = wizard_frame(request, portal, principal, "Remap").await?;
+    let mut companies = model::company::list(scope, "", model::Window::page(1, 10_000))
+        .await?
+        .rows;
+    companies.retain(|c| c.id != row.company.id);
+    let status = match error {
+        Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        None => StatusCode::OK,
+    };
+    let remap = Remap {
+        page,
+        row,
+        companies,
+        error,
+    };
+    html_status(status, &remap)
+}
+
+pub(crate) async fn remap(
+    request: HttpRequest,
+    portal: web::Data<Portal>,
+    principal: Signed,
+    id: web::Path<MappingId>,
+) -> Answer {
+    remap_page(&request, &portal, &principal, *id, None).await
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct RemapForm {
+    #[serde(default)]
+    company_id: String,
+}
+
+/// Maps to another company from now on.
+pub(crate) async fn save_remap(
+    request: HttpRequest,
+    portal: web::Data<Portal>,
+    principal: Signed,
+    id: web::Path<MappingId>,
+    form: web::Form<RemapForm>,
+) -> Answer {
+    let scope = &principal.scope;
+    let row = mapping::get(scope, *id).await?.ok_or(PageProblem::NotFound)?;
+    let Ok(company) = form.company_id.parse() else {
+        let error = Some("Choose the company.".to_owned());
+        return remap_page(&request, &portal, &principal, *id, error).await;
+    };
+    match mapping::remap(scope, *id, company).await {
+        Ok(Some(_)) => Ok(see_other(&saved(row.mapping.credential_id, 1))),
+        Ok(None) => Err(PageProblem::NotFound),
+        Err(model::Error::Invalid(errors)) => {
+            let error = errors.first().map(|e| e.message.clone());
+            remap_page(&request, &portal, &principal, *id, error).await
+        }
+        Err(other) => Err(other.into()),
     }
 }

@@ -1,19 +1,28 @@
 //! The pages: one file per noun, its view structs beside its handlers.
 
+pub(crate) mod authorisations;
 pub(crate) mod companies;
+pub(crate) mod company_import;
+pub(crate) mod connection_tests;
+pub(crate) mod consent_links;
 pub(crate) mod consents;
+pub(crate) mod credential_form;
+pub(crate) mod credential_secrets;
 pub(crate) mod credentials;
 pub(crate) mod dashboard;
+pub(crate) mod discoveries;
 pub(crate) mod groups;
 pub(crate) mod invitations;
 pub(crate) mod mapping_import;
 pub(crate) mod mapping_match;
 pub(crate) mod mappings;
+pub(crate) mod organisation;
 pub(crate) mod run_events;
 pub(crate) mod runs;
 pub(crate) mod secure_score;
 pub(crate) mod setup;
 pub(crate) mod sign_in;
+pub(crate) mod tenants;
 pub(crate) mod users;
 
 use model::FieldError;

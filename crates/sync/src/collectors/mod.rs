@@ -7,10 +7,12 @@ mod group_members;
 mod groups;
 mod mfa_registrations;
 mod organization;
+mod permissions;
 mod secure_scores;
+mod subscribed_skus;
 mod users;
 
-use model::RunKind;
+use model::{Feature, RunKind, credential::Credential};
 
 use crate::collector::{Collector, Pass, Stop, collect};
 
@@ -19,7 +21,9 @@ pub fn names(kind: RunKind) -> &'static [&'static str] {
     match kind {
         RunKind::Directory => &[
             organization::NAME,
+            permissions::NAME,
             domains::Domains::NAME,
+            subscribed_skus::SubscribedSkus::NAME,
             users::Users::NAME,
             groups::Groups::NAME,
             group_members::NAME,
@@ -27,6 +31,11 @@ pub fn names(kind: RunKind) -> &'static [&'static str] {
         ],
         RunKind::SecureScore => &[secure_scores::NAME, control_profiles::ControlProfiles::NAME],
     }
+}
+
+/// Whether a collector's feature is switched on for a credential.
+pub(crate) fn is_used(name: &str, credential: &Credential) -> bool {
+    name != mfa_registrations::MfaRegistrations::NAME || credential.uses(Feature::Mfa)
 }
 
 /// Groups, whose members follow.
@@ -38,6 +47,8 @@ pub(crate) const GROUP_MEMBERS: &str = group_members::NAME;
 pub(crate) fn permission(name: &str) -> &'static str {
     match name {
         "organization" => organization::PERMISSION,
+        permissions::NAME => permissions::PERMISSION,
+        "subscribed_skus" => subscribed_skus::SubscribedSkus::PERMISSION,
         "domains" => domains::Domains::PERMISSION,
         "users" => users::Users::PERMISSION,
         "groups" | "group_members" => groups::Groups::PERMISSION,
@@ -50,7 +61,9 @@ pub(crate) fn permission(name: &str) -> &'static str {
 pub(crate) async fn run(name: &str, pass: &Pass<'_>) -> Result<(), Stop> {
     match name {
         organization::NAME => organization::collect(pass).await,
+        permissions::NAME => permissions::collect(pass).await,
         "domains" => collect::<domains::Domains>(pass).await,
+        "subscribed_skus" => collect::<subscribed_skus::SubscribedSkus>(pass).await,
         "users" => collect::<users::Users>(pass).await,
         "groups" => collect::<groups::Groups>(pass).await,
         group_members::NAME => group_members::collect(pass).await,

@@ -1,0 +1,234 @@
+//! Tenants: all directories that are known, and one with what it grants and where its data goes.
+
+use actix_web::{HttpRequest, web};
+use askama::Template;
+use consent::permission::{self, Drift};
+use model::{
+    CredentialId, Feature, SubscribedSku, Tenant, TenantId, TenantState,
+    credential::{self, Credential},
+    directory,
+    mapping::{self, MappingRow},
+    tenant,
+};
+use serde::Deserialize;
+
+use super::credentials::{ENTRA, cloud_label, frame, with_sign_in};
+use crate::{
+    Portal,
+    guard::Signed,
+    problem::PageProblem,
+    view::{Answer, Html, PAGE_SIZE, Page, Pager, badge, filters, html, query},
+};
+
+/// A tenant's state as people see it.
+pub(super) fn tenant_badge(tenant: &Tenant) -> Html {
+    match tenant.state {
+        TenantState::Consented => badge("badge-ok", "circle-check", "Consented"),
+        TenantState::Disconnected => badge("badge-bad", "alert-circle", "Disconnected"),
+        TenantState::Discovered => badge("", "circle-dashed", "No consent yet"),
+    }
+}
+
+/// How a tenant became known, in words.
+pub(super) fn found_words(tenant: &Tenant) -> &'static str {
+    match tenant.found_by.as_str() {
+        "consent" => "By consent",
+        "gdap" => "GDAP",
+        "contract" => "Reseller contract",
+        "domains" => "List of domains",
+        "single_tenant" => "Its own application",
+        "delegated" => "A delegated connection",
+        _ => "Unknown",
+    }
+}
+
+struct Row {
+    tenant: Tenant,
+    credential: String,
+    drift: Drift,
+    company: Option<MappingRow>,
+}
+
+#[derive(Template)]
+#[template(path = "tenants/index.html")]
+struct Index {
+    page: Page,
+    rows: Vec<Row>,
+    credentials: Vec<Credential>,
+    list: ListQuery,
+    pager: Pager,
+    unmapped: usize,
+}
+
+impl Index {
+    fn is_chosen(&self, id: &CredentialId) -> bool {
+        self.list.credential == Some(*id)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "tenants/show.html")]
+struct Show {
+    page: Page,
+    tenant: Tenant,
+    credential: Credential,
+    cloud: String,
+    mapping: Option<MappingRow>,
+    skus: Vec<SubscribedSku>,
+    granted: Option<Vec<String>>,
+    required: Vec<permission::Permission>,
+    drift: Drift,
+}
+
+impl Show {
+    fn is_granted(&self, name: &str) -> Option<bool> {
+        self.granted
+            .as_ref()
+            .map(|names| names.iter().any(|n| n == name))
+    }
+
+    fn is_multi(&self) -> bool {
+        self.credential.kind == model::CredentialKind::MultiTenant
+    }
+
+    fn plans(&self, sku: &SubscribedSku) -> String {
+        serde_json::from_str::<Vec<String>>(&sku.service_plans)
+            .unwrap_or_default()
+            .join(", ")
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ListQuery {
+    credential: Option<CredentialId>,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    page: u64,
+}
+
+pub(crate) async fn index(
+    request: HttpRequest,
+    portal: web::Data<Portal>,
+    principal: Signed,
+    list: web::Query<ListQuery>,
+) -> Answer {
+    let scope = &principal.scope;
+    let mut page = frame(&request, &portal, &principal, "Tenants")
+        .await?
+        .under("Microsoft Entra ID", ENTRA);
+    page.section = "tenants";
+    let list = list.into_inner();
+    let credentials = credential::list(scope).await?;
+    let mappings = mapping::list(scope, None).await?;
+    let wanted = list.q.trim().to_lowercase();
+    let mut rows: Vec<Row> = tenant::list(scope, list.credential)
+        .await?
+        .into_iter()
+        .filter_map(|tenant| {
+            let credential = credentials.iter().find(|c| c.id == tenant.credential_id)?;
+            let drift = tenant
+                .granted_list()
+                .map(|g| Drift::of(&permission::required_by(credential), &g))
+                .unwrap_or_default();
+            Some(Row {
+                credential: credential.name.clone(),
+                company: mappings
+                    .iter()
+                    .find(|m| m.mapping.directory_id == tenant.directory_id)
+                    .cloned(),
+                drift,
+                tenant,
+            })
+        })
+        .collect();
+    let is_unmapped =
+        |r: &Row| r.tenant.state == TenantState::Consented && r.company.is_none();
+    let unmapped = rows.iter().filter(|r| is_unmapped(r)).count();
+    rows.retain(|r| match list.state.as_str() {
+        "" => true,
+        "unmapped" => is_unmapped(r),
+        "drift" => !r.drift.is_none(),
+        state => r.tenant.state.as_str() == state,
+    });
+    rows.retain(|r| {
+        wanted.is_empty()
+            || r.tenant.label().to_lowercase().contains(&wanted)
+            || r.tenant.domains.to_lowercase().contains(&wanted)
+            || r.tenant.directory_id.to_string().contains(&wanted)
+    });
+    let total = rows.len() as u64;
+    let from = usize::try_from((list.page.max(1) - 1) * PAGE_SIZE).unwrap_or(usize::MAX);
+    let size = usize::try_from(PAGE_SIZE).unwrap_or(50);
+    let rows: Vec<Row> = rows.into_iter().skip(from).take(size).collect();
+    let chosen = list.credential.map(|c| c.to_string()).unwrap_or_default();
+    let pager = Pager::new(list.page, rows.len(), total, |n| {
+        let pairs = [
+            ("credential", chosen.as_str()),
+            ("state", &list.state),
+            ("q", &list.q),
+            ("page", &n.to_string()),
+        ];
+        format!("{ENTRA}/tenants{}", query(&pairs))
+    });
+    html(&Index {
+        page,
+        rows,
+        credentials,
+        list,
+        pager,
+        unmapped,
+    })
+}
+
+pub(crate) async fn show(
+    request: HttpRequest,
+    portal: web::Data<Portal>,
+    principal: Signed,
+    id: web::Path<TenantId>,
+) -> Answer {
+    let scope = &principal.scope;
+    let tenant = tenant::get(scope, *id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
+    let credential = credential::get(scope, tenant.credential_id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
+    let mut page = frame(&request, &portal, &principal, &tenant.label())
+        .await?
+        .under("Microsoft Entra ID", ENTRA)
+        .under("Tenants", format!("{ENTRA}/tenants"));
+    page.section = "tenants";
+    let mapping = mapping::list(scope, None)
+        .await?
+        .into_iter()
+        .find(|m| m.mapping.directory_id == tenant.directory_id);
+    let skus = match &mapping {
+        Some(m) => directory::subscribed_skus(scope, m.mapping.id).await?,
+        None => vec![],
+    };
+    let mut required = permission::required_by(&credential);
+    if tenant.directory_id != credential.directory_id {
+        // What is used in the partner's own directory alone is granted with the rest, and shown there.
+        required.retain(|p| !p.home_only || credential.uses(Feature::Mail));
+    }
+    let granted = tenant.granted_list();
+    let drift = granted
+        .as_ref()
+        .map(|g| Drift::of(&permission::required_by(&credential), g))
+        .unwrap_or_default();
+    let shown = Show {
+        page,
+        cloud: cloud_label(&portal, &tenant.cloud),
+        mapping,
+        skus,
+        granted,
+        required,
+        drift,
+        credential,
+        tenant,
+    };
+    with_sign_in(&portal, html(&shown))
+}
