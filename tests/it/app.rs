@@ -252,6 +252,16 @@ impl TestApp {
 
     /// Consents as a script does: follows the URL of a pinned request. Answers our tenant's id.
     pub async fn consent(&self, credential: &str, directory: Uuid) -> String {
+        self.consent_outcome(credential, directory, "granted").await
+    }
+
+    /// As [`TestApp::consent`], with another outcome that connects.
+    pub async fn consent_outcome(
+        &self,
+        credential: &str,
+        directory: Uuid,
+        outcome: &str,
+    ) -> String {
         let begun = self
             .post(
                 "/consent-requests",
@@ -274,7 +284,7 @@ impl TestApp {
                 begun["id"].as_str().unwrap()
             ))
             .await;
-        assert_eq!(done["outcome"], "granted", "{done}");
+        assert_eq!(done["outcome"], outcome, "{done}");
         done["tenant_id"].as_str().unwrap().to_owned()
     }
 

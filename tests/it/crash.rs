@@ -161,7 +161,10 @@ async fn synced(app: &TestApp, port: u16, kills: usize) -> String {
         .to_owned();
     let mut process = Process::start(folder.path(), port);
     let client = Client {
-        http: reqwest::Client::new(),
+        http: reqwest::Client::builder()
+            .cookie_store(true)
+            .build()
+            .unwrap(),
         root: format!("http://127.0.0.1:{port}"),
         token,
     };

@@ -22,6 +22,7 @@ fn fill(path: &str, ids: &[(&str, String)]) -> String {
     .replace("{object}", "x")
     .replace("{control}", "x")
     .replace("{group_id}", "x")
+    .replace("{secret_id}", "x")
     .replace("{token}", "x")
     .replace("{path:.*}", "css/app.css")
 }
@@ -71,7 +72,7 @@ on_both! {
                     assert_eq!(answer.status(), 401, "stranger: {method} {path}");
                     if is_ours {
                         let answer = app.http.request(method.parse().unwrap(), &url)
-                            .bearer_auth(&other_token).json(&json!({})).send().await.unwrap();
+                            .bearer_auth(&other_token).json(&body_of(path)).send().await.unwrap();
                         assert_eq!(answer.status(), 404, "other partner: {method} {path}");
                     }
                 }
@@ -145,6 +146,15 @@ on_both! {
             assert_eq!(answer.status(), 403, "{name}");
         }
         assert!(app.get("/companies").await["value"].as_array().unwrap().is_empty());
+    }
+}
+
+/// A body that can be read, so that the id is looked at.
+fn body_of(path: &str) -> serde_json::Value {
+    match path {
+        p if p.ends_with("/discoveries") => json!({ "source": "gdap" }),
+        p if p.ends_with("/remap") => json!({ "company_id": uuid::Uuid::from_u128(9) }),
+        _ => json!({}),
     }
 }
 

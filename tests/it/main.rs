@@ -13,9 +13,14 @@
 
 mod app;
 mod bad_input;
+mod connections;
 mod consent_flow;
+mod consent_links;
+mod consent_matrix;
 mod crash;
+mod discovery;
 mod isolation;
+mod companies;
 mod main_job;
 mod metadata;
 mod pages;

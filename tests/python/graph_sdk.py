@@ -1,5 +1,5 @@
-"""Microsoft's own libraries against the simulator: msal obtains a token, msgraph-sdk reads users,
-groups, members (with paging) and secure scores.
+"""Microsoft's own libraries against the simulator: msal obtains tokens with a secret and with a
+certificate, msgraph-sdk reads users, groups, members (with paging) and secure scores.
 
     python graph_sdk.py BINARY
 
@@ -17,12 +17,36 @@ import subprocess
 import sys
 import tempfile
 import threading
+import urllib.parse
 import uuid
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+
+
+def rsa_certificate() -> tuple[str, str]:
+    """Private key and certificate of an application, in PEM."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "msal")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    cert = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return private.decode(), cert.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def certificate(folder: str) -> tuple[str, str]:
@@ -189,11 +213,12 @@ def main() -> None:
 
             import msal
 
-            def app(value: str) -> msal.ConfidentialClientApplication:
+            def app(value: object) -> msal.ConfidentialClientApplication:
                 return msal.ConfidentialClientApplication(
                     client_id,
                     client_credential=value,
                     authority=f"{root}/{tenant}",
+                    validate_authority=False,
                     instance_discovery=False,
                 )
 
@@ -201,7 +226,24 @@ def main() -> None:
             assert refused["error"] == "invalid_client" and 7000215 in refused["error_codes"], refused
             answer = app(secret).acquire_token_for_client([f"{root}/.default"])
             assert "access_token" in answer, {k: v for k, v in answer.items() if k != "access_token"}
-            print("msal obtained a token, and was told why a wrong secret is refused")
+            print("msal obtained a token with a secret, and was told why a wrong one is refused")
+
+            private_key, public_certificate = rsa_certificate()
+            proof = {"private_key": private_key, "public_certificate": public_certificate}
+            refused = app(proof).acquire_token_for_client([f"{root}/.default"])
+            assert 700027 in refused["error_codes"], "a certificate that nobody uploaded"
+            body = urllib.parse.urlencode({"client_id": client_id, "certificate": public_certificate})
+            upload = http.client.HTTPConnection(address[1], int(address[2]))
+            upload.request(
+                "POST",
+                "/_sim/certificates",
+                body,
+                {"content-type": "application/x-www-form-urlencoded"},
+            )
+            assert upload.getresponse().status == 204
+            signed = app(proof).acquire_token_for_client([f"{root}/.default"])
+            assert "access_token" in signed, {k: v for k, v in signed.items() if k != "access_token"}
+            print("msal obtained a token with a certificate, and not before it was uploaded")
             asyncio.run(read(root, answer["access_token"]))
     finally:
         process.kill()

@@ -43,7 +43,7 @@ impl Consent {
         let cloud = self.connection.cloud(credential)?;
         let (state, cookie) = (keys::random_token()?, keys::random_token()?);
         authorisation::create(scope, credential.id, session, &state).await?;
-        let (nonce, verifier) = derive(&cookie);
+        let (nonce, verifier) = derive(&cookie, &state);
         let scopes = scopes(&cloud, credential);
         let sign_in = self.person(credential, &state, (&nonce, &verifier), &scopes);
         Ok((oidc::authorize_url(&cloud, &sign_in), cookie))
@@ -118,7 +118,7 @@ impl Consent {
         let Some(own) = own else {
             return Ok((Outcome::CredentialRejected, None));
         };
-        let (nonce, verifier) = derive(cookie);
+        let (nonce, verifier) = derive(cookie, &back.state);
         let scopes = scopes(&cloud, credential);
         let sign_in = self.person(credential, &back.state, (&nonce, &verifier), &scopes);
         let now = scope.now().0 / 1000;

@@ -217,8 +217,11 @@ pub async fn resolve(
         match answer {
             Err(why) => summary.not_found.push((line, why)),
             // Two domains of one tenant are one tenant.
-            Ok(one) if found.iter().any(|f| f.directory == one.directory) => {}
-            Ok(one) => found.push(one),
+            Ok(one) => match found.iter_mut().find(|f| f.directory == one.directory) {
+                Some(known) if known.domain.is_empty() => known.domain = one.domain,
+                Some(_) => {}
+                None => found.push(one),
+            },
         }
     }
     summary.found = found.len();

@@ -295,7 +295,7 @@ impl Consent {
         let (state, cookie) = (keys::random_token()?, keys::random_token()?);
         consent_request::begin_proof(scope, request.id, claimed, &request.granted_scopes, &state)
             .await?;
-        let (nonce, verifier) = derive(&cookie);
+        let (nonce, verifier) = derive(&cookie, &state);
         let url = oidc::authorize_url(
             &cloud,
             &self.sign_in(&credential, &state, &nonce, &verifier),
@@ -356,7 +356,7 @@ impl Consent {
                 .end(scope, request, Outcome::CredentialRejected, None, None)
                 .await;
         };
-        let (nonce, verifier) = derive(cookie);
+        let (nonce, verifier) = derive(cookie, &back.state);
         let identity = oidc::redeem(
             self.connection.tokens.http(),
             &cloud,
@@ -458,8 +458,9 @@ fn show(outcome: Outcome, request: Option<ConsentRequest>, code: Option<String>)
     }))
 }
 
-/// Nonce and PKCE verifier from the proof cookie, so that nothing of either is kept in our database.
-fn derive(cookie: &str) -> (String, String) {
-    let of = |purpose: &str| keys::fingerprint(&format!("tenantry {purpose} {cookie}"));
+/// Nonce and PKCE verifier from the proof cookie, so that nothing of either is kept in our database;
+/// and from the state, so that a code of one sign-in does not do for another.
+fn derive(cookie: &str, state: &str) -> (String, String) {
+    let of = |purpose: &str| keys::fingerprint(&format!("tenantry {purpose} {state} {cookie}"));
     (of("nonce"), of("code verifier"))
 }

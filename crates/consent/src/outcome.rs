@@ -19,6 +19,8 @@ pub enum Outcome {
     Replayed,
     /// The return is not ours.
     Unrecognised,
+    /// The link by which it came was taken back or used meanwhile.
+    LinkClosed,
     /// Another browser began it.
     OtherBrowser,
     /// Another tenant came back than was asked for or proved.
@@ -47,6 +49,7 @@ impl Outcome {
         Self::Expired,
         Self::Replayed,
         Self::Unrecognised,
+        Self::LinkClosed,
         Self::OtherBrowser,
         Self::TenantMismatch,
         Self::AlreadyLinked,
@@ -67,6 +70,7 @@ impl Outcome {
             Self::Expired => "expired",
             Self::Replayed => "replayed",
             Self::Unrecognised => "unrecognised",
+            Self::LinkClosed => "link_closed",
             Self::OtherBrowser => "other_browser",
             Self::TenantMismatch => "tenant_mismatch",
             Self::AlreadyLinked => "already_linked",
@@ -130,6 +134,7 @@ impl Outcome {
             Self::Expired => "This consent request has expired",
             Self::Replayed => "This consent request was used already",
             Self::Unrecognised => "This link is not one of ours",
+            Self::LinkClosed => "The link cannot be used any more",
             Self::OtherBrowser => "This was started in another browser",
             Self::TenantMismatch => "Another tenant than expected",
             Self::AlreadyLinked => "This tenant is linked elsewhere",
@@ -162,6 +167,9 @@ impl Outcome {
             Self::Replayed => "Each request counts once. Nothing was changed by opening it again.",
             Self::Unrecognised => {
                 "The address you came back with does not belong to any request of this installation. Nothing was connected."
+            }
+            Self::LinkClosed => {
+                "The link was taken back, or somebody else consented with it meanwhile. Nothing was connected."
             }
             Self::OtherBrowser => {
                 "A request can only be finished in the browser that began it. It is still open there."
@@ -204,6 +212,7 @@ impl Outcome {
             Self::Expired | Self::Replayed | Self::Unrecognised => {
                 "Start again from the credential's page."
             }
+            Self::LinkClosed => "Ask for a new link.",
             Self::OtherBrowser => "Go back to that browser, or start again here.",
             Self::TenantMismatch => {
                 "Start again and sign in with an administrator account that belongs to the tenant itself."

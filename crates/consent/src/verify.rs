@@ -118,6 +118,13 @@ impl Consent {
                 self.end(scope, request, Outcome::AlreadyLinked, None, None)
                     .await
             }
+            Err(model::Error::Invalid(fields)) => {
+                let outcome = match fields.first().map(|f| f.field) {
+                    Some("link") => Outcome::LinkClosed,
+                    _ => Outcome::CredentialRejected,
+                };
+                self.end(scope, request, outcome, None, None).await
+            }
             Err(other) => Err(other.into()),
         }
     }

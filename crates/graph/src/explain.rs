@@ -43,7 +43,7 @@ const AADSTS: &[(&[u32], Explanation)] = &[
         ),
     ),
     (
-        &[700_027, 50_012, 700_030, 50_013, 500_133],
+        &[700_027, 50_012, 700_030, 50_013, 500_133, 700_024],
         say(
             Credential,
             "Microsoft does not accept the certificate's signature.",
@@ -433,6 +433,62 @@ mod tests {
             api(403, "Authentication_MSGraphPermissionMissing", false).class,
             Permission
         );
+    }
+
+    /// Every code of the identity platform's list that matters for consent, tokens and sign-in has a
+    /// sentence and a remedy of our own, in the class that says whose turn it is.
+    #[test]
+    fn every_code_that_matters_is_explained() {
+        let expected: &[(Class, &[u32])] = &[
+            (
+                Credential,
+                &[
+                    7_000_215, 7_000_222, 70_002, 700_027, 50_012, 700_030, 50_013, 500_133,
+                    7_000_218, 700_025, 50_194, 50_011, 700_054, 900_971, 700_082, 50_173,
+                ],
+            ),
+            (
+                Consent,
+                &[
+                    700_016, 7_000_229, 700_011, 7_000_112, 70_001, 1_000_031, 65_001, 65_004,
+                    65_005, 650_056, 650_057, 650_054, 90_002, 90_038, 900_382, 900_432, 1_000_104,
+                    90_072, 50_020, 50_034, 51_004, 16_003, 90_094, 90_095, 90_099,
+                ],
+            ),
+            (Licence, &[650_052, 500_011]),
+            (
+                Policy,
+                &[
+                    53_003, 530_032, 53_000, 53_001, 53_002, 50_131, 50_005, 530_035, 500_212,
+                    500_213, 500_021, 500_022, 50_002, 50_076, 50_079, 50_074, 50_072, 50_078,
+                    50_105, 50_058, 50_140, 50_199,
+                ],
+            ),
+            (
+                Transient,
+                &[
+                    54_005, 70_000, 70_008, 700_005, 50_196, 90_033, 90_006, 90_012, 90_024,
+                    50_033, 90_090, 90_055,
+                ],
+            ),
+            (
+                Defect,
+                &[
+                    50_001, 70_011, 28_002, 700_022, 700_023, 1_002_016, 50_049, 900_144, 900_561,
+                    9_002_313, 90_013,
+                ],
+            ),
+        ];
+        for (class, codes) in expected {
+            for code in *codes {
+                let (_, found) = AADSTS
+                    .iter()
+                    .find(|(all, _)| all.contains(code))
+                    .unwrap_or_else(|| panic!("AADSTS{code} is not explained"));
+                assert_eq!(found.class, *class, "AADSTS{code}");
+                assert!(found.sentence.ends_with('.') && found.remedy.ends_with('.'), "AADSTS{code}");
+            }
+        }
     }
 
     #[test]

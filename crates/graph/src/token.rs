@@ -290,6 +290,9 @@ impl Exchange {
                 Error::Malformed("a web page instead of a token".into())
             }
             RequestTokenError::Parse(..) => Error::Malformed("no token in the answer".into()),
+            RequestTokenError::Other(text) if text.contains("text/html") => {
+                Error::Malformed("a web page instead of a token".into())
+            }
             RequestTokenError::Other(text) => Error::Malformed(text),
         }
     }

@@ -1,6 +1,6 @@
 //! Consent requests: one attempt each, found by the hash of an unguessable state, consumed once.
 
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;
 
 use crate::{
@@ -88,6 +88,15 @@ pub async fn get(scope: &Scope, id: ConsentRequestId) -> Result<Option<ConsentRe
         .find::<Entity>()
         .filter(Column::Id.eq(id))
         .one(scope.db().conn())
+        .await?)
+}
+
+/// All requests of the partner, oldest first.
+pub async fn list(scope: &Scope) -> Result<Vec<ConsentRequest>> {
+    Ok(scope
+        .find::<Entity>()
+        .order_by_asc(Column::Id)
+        .all(scope.db().conn())
         .await?)
 }
 
@@ -240,7 +249,8 @@ pub async fn finish(scope: &Scope, request: &ConsentRequest, ending: Ending<'_>)
 /// Ends a request with a binding: tenant, outcome and audit rows in one transaction.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the directory is bound by another partner.
+/// [`Error::Conflict`] when the directory is bound by another partner; [`Error::Invalid`] naming
+/// `credential` or `link` when that ended meanwhile.
 pub async fn bind(
     scope: &Scope,
     request: &ConsentRequest,
@@ -251,12 +261,12 @@ pub async fn bind(
 ) -> Result<TenantId> {
     let tx = scope.begin().await?;
     if !credential::is_live(&tx, scope, credential.id).await? {
-        return Err(Error::Stored("the credential was revoked meanwhile".into()));
+        return Err(Error::field("credential", "It was revoked meanwhile."));
     }
     if let Some(link) = request.link_id
         && !consent_link::use_up(&tx, scope, link).await?
     {
-        return Err(Error::Stored("the link was used or withdrawn meanwhile".into()));
+        return Err(Error::field("link", "It was used or withdrawn meanwhile."));
     }
     let tenant = tenant::record_consent(
         &tx,

@@ -177,8 +177,11 @@ fn verify_assertion(
     if path(audience) != path(url) {
         return Err(bad("the audience is not this endpoint"));
     }
-    let time = |name: &str| claims[name].as_i64().unwrap_or_default();
-    if time("exp") <= now || time("nbf") > now + 300 {
+    // Microsoft's own library sends fractions of a second.
+    let time = |name: &str| claims[name].as_f64().unwrap_or_default();
+    #[allow(clippy::cast_precision_loss)] // seconds of this century
+    let now = now as f64;
+    if time("exp") <= now || time("nbf") > now + 300.0 {
         return Err((
             700_024,
             "Client assertion is not within its valid time range.".into(),
