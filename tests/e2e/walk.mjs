@@ -56,26 +56,26 @@ async function walk(browser, script) {
   const heading = text => page.getByRole('heading', { level: 1, name: text }).waitFor();
 
   /** axe, sideways scroll, and pictures of the page in light, dark and narrow. */
-  async function look(name) {
+  async function look(name, at = page) {
     if (!script) return;
     for (const [theme, width] of [['light', 1440], ['dark', 1440], ['light', 390], ['dark', 390]]) {
-      await page.setViewportSize({ width, height: width === 390 ? 844 : 900 });
-      await page.emulateMedia({ colorScheme: theme });
+      await at.setViewportSize({ width, height: width === 390 ? 844 : 900 });
+      await at.emulateMedia({ colorScheme: theme });
       // Colours move for a moment when the theme changes.
-      await page.waitForTimeout(150);
-      await page.evaluate(() => Promise.allSettled(document.getAnimations()
+      await at.waitForTimeout(150);
+      await at.evaluate(() => Promise.allSettled(document.getAnimations()
         .filter(a => a instanceof CSSTransition).map(a => a.finished)));
-      await page.evaluate(axe);
-      const result = await page.evaluate(tags => globalThis.axe.run({ runOnly: tags }), TAGS);
+      await at.evaluate(axe);
+      const result = await at.evaluate(tags => globalThis.axe.run({ runOnly: tags }), TAGS);
       const found = result.violations.map(v => `${v.id}: ${v.nodes.map(n => n.target).join(' ; ')}`);
       assert.deepEqual(found, [], `${name} ${theme} ${width}`);
-      const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      const over = await at.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(over <= 0, `${name} scrolls sideways by ${over} px at ${width}`);
-      await page.screenshot({ path: join(shots, `${name}-${width}-${theme}.png`) });
+      await at.screenshot({ path: join(shots, `${name}-${width}-${theme}.png`) });
       checks += 1;
     }
-    await page.emulateMedia({ colorScheme: 'light' });
-    await page.setViewportSize({ width: 1440, height: 900 });
+    await at.emulateMedia({ colorScheme: 'light' });
+    await at.setViewportSize({ width: 1440, height: 900 });
   }
 
   /** Microsoft's page: an account of a directory, then a button. */
@@ -105,17 +105,17 @@ async function walk(browser, script) {
 
     // A credential: first with mistakes, then right; saving leads to Microsoft.
     await page.goto(`${root}${ENTRA}/credentials/new`);
-    await page.getByLabel('Name').fill('Halden production');
+    await page.getByRole('textbox', { name: 'Name', exact: true }).fill('Halden production');
     await page.getByLabel('Tenant ID').fill('short');
-    await page.getByRole('button', { name: 'Save and ask for consent' }).click();
+    await page.getByRole('button', { name: 'Save and continue' }).click();
     await page.getByText('this one has 5').waitFor();
     await look('credential-errors');
-    assert.equal(await page.getByLabel('Name').inputValue(), 'Halden production');
+    assert.equal(await page.getByRole('textbox', { name: 'Name', exact: true }).inputValue(), 'Halden production');
     await page.getByLabel('Authentication endpoint').selectOption({ label: 'Simulated Microsoft cloud' });
     await page.getByLabel('Tenant ID').fill(tenantId);
     await page.getByLabel('Client ID').fill(clientId);
-    await page.getByLabel('Client secret').fill(secret);
-    await page.getByRole('button', { name: 'Save and ask for consent' }).click();
+    await page.getByRole('textbox', { name: 'Client secret' }).fill(secret);
+    await page.getByRole('button', { name: 'Save and continue' }).click();
     await heading('Permissions requested');
     await microsoftPage(tenantId, 'admin', 'Accept');
     await heading('Consent granted');
@@ -128,7 +128,6 @@ async function walk(browser, script) {
       await page.getByRole('button', { name: 'Connect a tenant' }).click();
       await heading('Permissions requested');
       await microsoftPage(directories[name], 'admin', 'Accept');
-      if (!pin) { await heading('Sign in'); await microsoftPage(directories[name], 'admin', 'Sign in'); }
       await heading(more[0] ?? 'Consent granted');
       if (more[0]) await look('consent-refused');
       await page.getByRole('link', { name: 'Open credential' }).click();
@@ -139,6 +138,7 @@ async function walk(browser, script) {
     await connect(true, 'Tailspin Logistics GmbH');
     await connect(true, 'Vigilant Vault Bank', 'Consent was declined');
     await look('credential');
+    await consentLinks(page, { root, clientId, directories, look, heading, microsoftPage, browser, script });
 
     // Import three companies.
     await page.getByRole('link', { name: 'Company mapping' }).first().click();
@@ -253,6 +253,9 @@ async function walk(browser, script) {
     await look('dashboard');
     await page.goto(`${root}${ENTRA}`);
     await look('credentials');
+    await tenantsAndCompanies(page, { root, look, heading });
+    await renewal(page, { root, microsoft, clientId, look, heading });
+    await certificate(page, { root, microsoft, look, heading, settled, sim: sim.output() });
 
     // Delete a mapping.
     await page.goto(`${root}${ENTRA}/mappings`);
@@ -275,6 +278,185 @@ async function walk(browser, script) {
     for (const { child } of [server, sim]) { child.removeAllListeners('exit'); child.kill('SIGKILL'); }
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** A form post to the simulator, as its pages send it; answers JSON where there is any. */
+async function tell(microsoft, path, form) {
+  const answer = await fetch(`${microsoft}_sim/${path}`, { method: 'POST', body: new URLSearchParams(form) });
+  assert.ok(answer.ok, `${path}: ${answer.status}`);
+  return answer.headers.get('content-type')?.includes('json') ? answer.json() : undefined;
+}
+
+/** Consent links, opened in a second, signed-out browser: consented, declined, withdrawn. */
+async function consentLinks(page, { root, directories, look, heading, browser, script }) {
+  const credential = page.url().split('#')[0];
+  const make = async company => {
+    await page.goto(credential);
+    await page.getByText('Make a consent link', { exact: true }).click();
+    await page.locator('#link-company').fill(company);
+    await page.locator('#link-note').fill('As we agreed on the telephone.');
+    await page.getByRole('button', { name: 'Make link' }).click();
+    return page.locator('#links ~ *, .card').locator('code', { hasText: '/consent/links/' }).first().textContent();
+  };
+  const context = await browser.newContext({ javaScriptEnabled: script, reducedMotion: 'reduce' });
+  const stranger = await context.newPage();
+  const account = (directory, role, button) => stranger.locator(`input[name=account][value="${directory}/${role}"]`).check()
+    .then(() => stranger.getByRole('button', { name: button }).click());
+  const at = text => stranger.getByRole('heading', { level: 1, name: text }).waitFor();
+
+  const first = await make('Northwind Dental Group');
+  await look('consent-link-made');
+  await stranger.goto(first);
+  await at('Halden MSP asks for your consent');
+  await look('consent-link-landing', stranger);
+  await stranger.getByRole('button', { name: 'Continue to Microsoft' }).click();
+  await at('Permissions requested');
+  await account(directories['Northwind Dental Group'], 'admin', 'Cancel');
+  await at('Consent was declined');
+  await look('consent-link-declined', stranger);
+  await stranger.goto(first);
+  await stranger.getByRole('button', { name: 'Continue to Microsoft' }).click();
+  await account(directories['Northwind Dental Group'], 'admin', 'Accept');
+  await at('Consent granted');
+  await look('consent-link-granted', stranger);
+  await stranger.goto(first);
+  await at('This link cannot be used');
+  await page.goto(credential);
+  await page.getByRole('cell', { name: 'Consented', exact: true }).first().waitFor();
+
+  const second = await make('Elsewhere');
+  await page.goto(credential);
+  await page.getByLabel('Withdraw the link for Elsewhere').click();
+  await stranger.goto(second);
+  await at('This link cannot be used');
+  await look('consent-link-closed', stranger);
+  await context.close();
+  await page.goto(credential);
+  await heading('Halden production');
+}
+
+/** Discovery, tenants, remapping, companies from a CSV, the organisation's contact. */
+async function tenantsAndCompanies(page, { root, look, heading }) {
+  await page.getByRole('link', { name: 'Halden production' }).click();
+  await page.getByLabel('Domains or tenant IDs, one a line').fill('aozora.example\nnobody.example');
+  await page.getByRole('button', { name: 'Look up' }).click();
+  await page.getByText('1 tenant found, 1 new').waitFor();
+  await page.getByText('knows no tenant').waitFor();
+  await page.goto(`${root}${ENTRA}/tenants`);
+  await heading('Tenants');
+  await look('tenants');
+  await page.getByRole('link', { name: 'Contoso Bakery', exact: true }).click();
+  await page.getByText('AAD_PREMIUM').first().waitFor();
+  await look('tenant');
+  await page.goto(`${root}/companies/import`);
+  await page.getByLabel('Or paste it').fill('name,domain,external id\nNew Customer,new.example,77\nContoso,contoso.example,\n,nothing.example,1\n');
+  await page.getByRole('button', { name: 'Check' }).click();
+  await page.getByText('1 new, 1 changed, 0 as they are, 1 left out').waitFor();
+  await look('company-import');
+  await page.getByRole('button', { name: 'Import' }).click();
+  await page.getByRole('link', { name: 'New Customer', exact: true }).waitFor();
+  await page.goto(`${root}${ENTRA}/mappings`);
+  await page.getByLabel('Remap Fabrikam Freight Ltd').click();
+  await page.getByLabel('Company from now on').selectOption({ label: 'New Customer' });
+  await look('remap');
+  await page.getByRole('button', { name: 'Remap' }).click();
+  await page.getByText('1 mapping was saved').waitFor();
+  await page.goto(`${root}/settings/organisation`);
+  await page.getByLabel('Contact').fill('help@halden.example');
+  await look('organisation');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('Saved.').waitFor();
+}
+
+/** A secret that ends soon, then has ended, renewed while a sync runs: no job fails. */
+async function renewal(page, { root, microsoft, clientId, look, heading }) {
+  await page.goto(`${root}${ENTRA}`);
+  await page.getByRole('link', { name: 'Halden production' }).click();
+  const credential = page.url();
+  const { value: ending } = await tell(microsoft, 'secrets', { client_id: clientId, ends_in: 10 * 86400 });
+  const renew = async value => {
+    await page.goto(`${credential}/secrets/new`);
+    await page.getByRole('textbox', { name: 'Client secret' }).fill(value);
+    await page.getByRole('button', { name: 'Try and save' }).click();
+  };
+  await renew('not-the-right-one');
+  await page.getByText('The stored one stays in use').waitFor();
+  await look('renew-refused');
+  await renew(ending);
+  await heading('Halden production');
+  await page.getByRole('button', { name: 'Test connection' }).click();
+  await page.getByText('Expires soon').first().waitFor({ timeout: 15000 }).catch(() => page.reload());
+  await page.goto(credential);
+  await page.getByText('Expires soon').first().waitFor();
+  await page.getByText('Works, with gaps').waitFor({ timeout: 15000 });
+  await look('credential-tested');
+  // A sync under way, each page slow.
+  await fetch(`${microsoft}_sim/faults`, { method: 'POST', headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ path: '/v1.0/users?', kind: { slow: { ms: 400 } }, times: 100000 }) });
+  await page.goto(`${root}/companies`);
+  await page.getByRole('link', { name: 'Tailspin', exact: true }).click();
+  await page.getByRole('button', { name: 'Sync now' }).click();
+  await heading(/Azure Active Directory, Tailspin/);
+  const job = page.url();
+  const { value: fresh } = await tell(microsoft, 'secrets', { client_id: clientId });
+  await renew(fresh);
+  await heading('Halden production');
+  await tell(microsoft, 'secrets/expire', { client_id: clientId });
+  await fetch(`${microsoft}_sim/faults`, { method: 'DELETE' });
+  for (let i = 0; i < 120; i += 1) {
+    await page.goto(job);
+    if (await page.getByText('Completed').count()) break;
+    assert.equal(await page.locator('.page-head').getByText('Failed').count(), 0, 'no job fails');
+    await page.waitForTimeout(250);
+  }
+  await page.getByText('Completed').first().waitFor();
+  await page.goto(`${root}/jobs?state=failed`);
+  await page.getByText('No job here').waitFor();
+  await page.goto(credential);
+  await page.getByText('Replaced').first().waitFor();
+}
+
+/** A single-tenant credential with a certificate made here: from creation to the first sync. */
+async function certificate(page, { root, microsoft, look, heading, settled, sim }) {
+  const [tenantId, clientId] = [...sim.matchAll(/Tenant ID: (\S+)\nClient ID: (\S+)/g)][1].slice(1);
+  await page.goto(`${root}${ENTRA}/credentials/new?kind=single_tenant`);
+  await page.getByRole('textbox', { name: 'Name', exact: true }).fill('Own directory');
+  await page.getByLabel('Authentication endpoint').selectOption({ label: 'Simulated Microsoft cloud' });
+  await page.getByLabel('Tenant ID').fill(tenantId);
+  await page.getByLabel('Client ID').fill(clientId);
+  await page.getByLabel('Certificate made here').check();
+  await look('credential-new');
+  await page.getByRole('button', { name: 'Save and continue' }).click();
+  await page.getByText('Upload the certificate first').waitFor();
+  await look('certificate-made');
+  const link = await page.getByRole('link', { name: 'Download certificate' }).getAttribute('href');
+  const file = await (await page.context().request.get(`${root}${link}`)).text();
+  assert.match(file, /BEGIN CERTIFICATE/);
+  await page.getByRole('button', { name: 'Test connection' }).click();
+  await page.getByText('AADSTS').first().waitFor({ timeout: 15000 }).catch(() => page.reload());
+  await page.getByText('Failed').first().waitFor({ timeout: 15000 }).catch(() => page.reload());
+  await page.getByText('Check that the certificate is uploaded').waitFor();
+  await look('test-failed');
+  await tell(microsoft, 'certificates', { client_id: clientId, certificate: file });
+  await tell(microsoft, 'grants', { client_id: clientId });
+  await page.getByRole('button', { name: 'Test connection' }).click();
+  await page.waitForTimeout(2500);
+  await page.reload();
+  await page.getByText(/^(Passed|Works, with gaps)$/).first().waitFor({ timeout: 15000 });
+  await page.getByText('Good until').waitFor();
+  await look('test-passed');
+  await page.getByRole('link', { name: 'Map it' }).click();
+  await heading('Add mapping');
+  await page.getByRole('link', { name: /Import companies from Azure AD/ }).click();
+  assert.ok(await page.getByLabel('Import Halden MSP').isChecked(), 'the tenant that it was opened for is ticked');
+  await page.getByRole('button', { name: 'Next' }).click();
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('1 mapping was saved').waitFor();
+  await settled();
+  await page.goto(`${root}/companies`);
+  await page.getByRole('link', { name: 'Halden MSP', exact: true }).click();
+  await page.getByRole('link', { name: 'Users', exact: true }).click();
+  await page.getByText('admin@haldenmsp.example').first().waitFor();
 }
 
 const browser = await chromium.launch({

@@ -19,7 +19,7 @@ use crate::{
     Portal,
     guard::{self, Signed},
     problem::PageProblem,
-    view::{Answer, Bare, filters, html_status, see_other},
+    view::{Answer, Bare, filters, html_status, initials, see_other},
 };
 
 #[derive(Debug, Default, Deserialize)]

@@ -14,7 +14,7 @@ use crate::{
     Portal,
     guard::{self, Signed},
     problem::PageProblem,
-    view::{Answer, Bare, Page, filters, html, html_status, see_other},
+    view::{Answer, Bare, Page, filters, html, html_status, initials, see_other},
 };
 
 #[derive(Template)]
