@@ -22,6 +22,8 @@ table![
     )",
     "ALTER TABLE consent_requests ADD COLUMN link_id {uuid}",
     "ALTER TABLE consent_requests ADD COLUMN administrator TEXT",
+    // Whose role is still to be found, by the object id of their token.
+    "ALTER TABLE consent_requests ADD COLUMN person_id {uuid}",
     "ALTER TABLE consent_requests ADD COLUMN unexpected TEXT",
     "ALTER TABLE consent_requests ADD COLUMN checks BIGINT NOT NULL DEFAULT 0",
     "ALTER TABLE consent_requests ADD COLUMN next_check_at BIGINT",

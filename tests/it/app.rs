@@ -1,12 +1,7 @@
 //! The product under test: server, worker and simulated cloud in one process, and the personas that
 //! use it.
 
-use std::{
-    net::TcpListener,
-    path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::{net::TcpListener, path::PathBuf, time::Duration};
 
 use consent::{Connection, Consent};
 use graph::{Clouds, Limiter, Limits, TokenSource, cloud::CustomCloud};
@@ -67,9 +62,8 @@ pub struct TestApp {
 }
 
 async fn fresh_database(server: &str) -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::SeqCst);
-    let name = format!("t_{}_{number}", std::process::id());
+    // Process ids come again on a server that is kept between runs.
+    let name = format!("t_{}", Uuid::new_v4().simple());
     let status = tokio::process::Command::new("psql")
         .args(["-q", "-d", &format!("{server}/postgres"), "-c"])
         .arg(format!("CREATE DATABASE {name}"))

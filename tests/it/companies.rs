@@ -20,6 +20,18 @@ on_both! {
         assert_eq!(all.len(), 3);
         let contoso = all.iter().find(|c| c["external_id"] == "7").unwrap();
         assert_eq!((contoso["name"].as_str(), contoso["domain"].as_str()), (Some("Contoso Limited"), Some("contoso.example")));
+        // Lines of one file see what the lines above do; a dry run says the same as the import.
+        app.post("/companies", json!({ "name": "Old Name", "external_id": "E1" })).await;
+        let csv = "name,external id\nNew Name,E1\nOld Name,\nFresh,E9\nFresh,\nContoso Limited,E7\n";
+        let fates = |lines: serde_json::Value| -> Vec<String> {
+            lines.as_array().unwrap().iter().map(|l| text(l, "fate")).collect()
+        };
+        let dry = fates(app.post("/companies/import", json!({ "csv": csv, "dry_run": true })).await);
+        assert_eq!(dry, ["update", "create", "create", "refused", "refused"]);
+        assert_eq!(fates(app.post("/companies/import", json!({ "csv": csv })).await), dry);
+        let all = app.all("/companies").await;
+        assert_eq!(all.len(), 6);
+        assert_eq!(all.iter().find(|c| c["external_id"] == "E1").unwrap()["name"], "New Name");
         for (csv, expected) in [("a,b\n1,2", "headed"), ("name\n", "No line follows"), ("", "headed")] {
             let (status, problem) = app.api("POST", "/companies/import", Some(json!({ "csv": csv }))).await;
             assert_eq!(status, 422, "{csv:?}");

@@ -180,6 +180,11 @@ on_both! {
         let tried = test(&app, &text(&made, "id")).await;
         assert_eq!(tried["state"], "failed", "{tried}");
         assert!(line(&tried, "Registration")["found"].as_str().unwrap().contains("does not live in this directory"));
+        // Nor by testing another directory, where the registration does live.
+        app.sim.grant(app.application().home, app.application().client_id);
+        let (status, problem) = app.api("POST", &format!("/credentials/{}/tests", text(&made, "id")),
+            Some(json!({ "directory_id": app.application().home }))).await;
+        assert_eq!(status, 422, "{problem}");
         assert!(app.get("/tenants").await["value"].as_array().unwrap().is_empty());
     }
 
@@ -198,11 +203,13 @@ on_both! {
         assert!(arrive(&browser, &back).await.contains("Not authorised"));
         let url = authorise(&browser, &id).await;
         let back = decide(&browser, &url, &format!("{home}/admin"), "accept").await;
-        assert!(arrive(&app.stranger(), &back).await.contains("not one of ours"));
+        assert!(arrive(&app.stranger(), &back).await.contains("in the browser that began it"));
         let page = arrive(&browser, &back).await;
         assert!(page.contains("Test connection") && page.contains("admin@haldenmsp.example"), "{page}");
         // Used once.
-        assert!(arrive(&browser, &back).await.contains("not one of ours"));
+        assert!(arrive(&browser, &back).await.contains("counts once"));
+        let rows = model::audit::list(&app.scope(), model::Window::page(1, 100)).await.unwrap().rows;
+        assert_eq!(rows.iter().filter(|r| r.action == "authorisation.refuse").count(), 3, "each is audited");
         for _ in 0..100 {
             if !app.get("/tenants").await["value"].as_array().unwrap().is_empty() { break }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -225,9 +232,22 @@ on_both! {
         assert_eq!(failed["error_code"], "AADSTS700082");
         assert!(failed["remedy"].as_str().unwrap().contains("Authorise"), "{failed}");
         assert_eq!(state(&app, &id).await, "failing");
+        let scope = app.scope();
+        let keyring = &app.connection.keyring;
+        let refresh = || async {
+            model::credential::secret::open(&scope, keyring, id.parse().unwrap()).await.unwrap()
+                .into_iter().find(|o| o.kind == model::SecretKind::RefreshToken).unwrap()
+        };
+        let old = refresh().await;
         let url = authorise(&browser, &id).await;
         let back = decide(&browser, &url, &format!("{home}/admin"), "accept").await;
         arrive(&browser, &back).await;
+        // What comes late of the old authorisation does not replace the new one.
+        let fresh = refresh().await;
+        model::credential::secret::rotate(&scope, keyring, id.parse().unwrap(), old.id, &keys::Secret::new("stale")).await.unwrap();
+        let kept = refresh().await;
+        assert_eq!(kept.id, fresh.id);
+        assert_ne!(kept.text().unwrap().as_str(), "stale");
         app.drain().await;
         assert_eq!(app.sync(&mapping, "directory").await["state"], "partial");
         assert_eq!(state(&app, &id).await, "active");
@@ -295,6 +315,94 @@ on_both! {
         app.sim.fail_next(Fault::once("/oauth2/v2.0/token", Kind::Error { status: 401, code: "invalid_client:7000215".into() }));
         assert_eq!(app.sync(&mapping, "directory").await["state"], "completed");
         assert_eq!(state(&app, &id).await, "active");
+    }
+
+    async fn a_renewal_that_cannot_be_tried_is_refused(app) {
+        // The home directory was mistyped; customers consented all the same.
+        let wrong = app.post("/credentials", json!({ "name": "Mistyped", "cloud": "custom",
+            "directory_id": "8b2f6c1e-0a4d-4b6e-9d53-1f2e3a4b5c6d", "client_id": app.application().client_id,
+            "client_secret": app.application().secret })).await;
+        let id = text(&wrong, "id");
+        let tenant = app.consent(&id, app.directory("Contoso").id).await;
+        let mapping = text(&app.post("/mappings", json!({ "tenant_id": tenant })).await, "id");
+        app.drain().await;
+        let (status, _) = app.api("POST", &format!("/credentials/{id}/secrets"), Some(json!({ "client_secret": "junk" }))).await;
+        assert_eq!(status, 422);
+        let renewed = app.sim.new_secret(0, None);
+        app.post(&format!("/credentials/{id}/secrets"), json!({ "client_secret": renewed })).await;
+        assert_eq!(app.sync(&mapping, "directory").await["state"], "completed");
+        // A secret of another credential is not tried with this one.
+        let other = credential(&app, 1, json!({ "kind": "single_tenant", "make_certificate": true })).await;
+        app.post(&format!("/credentials/{other}/secrets"), json!({ "make_certificate": true })).await;
+        let secrets = app.get(&format!("/credentials/{other}/secrets")).await;
+        for secret in secrets.as_array().unwrap() {
+            let (status, _) = app.api("POST", &format!("/credentials/{id}/secrets/{}/use", text(secret, "id")), None).await;
+            assert_eq!(status, 404);
+        }
+    }
+
+    async fn another_interval_keeps_the_plan_going(app) {
+        app.connected("Contoso").await;
+        app.drain().await;
+        let id = text(&app.get("/credentials").await["value"][0], "id");
+        let planned = || async {
+            let runs = app.all("/runs?kind=directory").await;
+            runs.iter().filter(|r| r["cause"] == "schedule").count()
+        };
+        for (minutes, wait) in [("15", 16), ("1440", 24 * 60 + 1), ("60", 61), ("720", 721)] {
+            let answer = app.browser().await.post(&format!("{CREDENTIALS}/{id}"), &[("name", "Main"), ("sync_interval", minutes)]).await;
+            assert!(location(&answer).contains("/credentials/"));
+            let before = planned().await;
+            app.advance_minutes(wait);
+            for _ in 0..200 {
+                if planned().await > before { break }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            assert!(planned().await > before, "every {minutes} minutes");
+            app.drain().await;
+        }
+    }
+
+    async fn the_whole_organisations_things_are_not_for_limited_members(app) {
+        let (mine, mapping) = app.connected("Contoso").await;
+        app.drain().await;
+        let id = text(&app.get("/credentials").await["value"][0], "id");
+        let link = app.post("/consent-links", json!({ "credential_id": id })).await;
+        let other = text(&app.post("/companies", json!({ "name": "Mine too" })).await, "id");
+        let scope = app.scope();
+        let hash = portal::hash_password(crate::app::PASSWORD).await.unwrap();
+        let member = model::member::create(&scope, "limited@halden.example", &hash, model::Role::Admin).await.unwrap();
+        model::member::limit_to_companies(&scope, member, Some(&[mine.parse().unwrap(), other.parse().unwrap()])).await.unwrap();
+        let token = model::api_token::create(&scope, member, "limited", model::Role::Admin, None).await.unwrap();
+        for (method, path, body, expected) in [
+            ("POST", "/credentials".to_owned(), json!({ "name": "x", "directory_id": "x", "client_id": "x", "client_secret": "x" }), 409),
+            ("POST", "/consent-links".to_owned(), json!({ "credential_id": id }), 404),
+            ("DELETE", format!("/consent-links/{}", text(&link, "id")), json!({}), 404),
+            ("POST", format!("/credentials/{id}/tests"), json!({}), 404),
+            ("POST", format!("/credentials/{id}/revoke"), json!({}), 404),
+            ("POST", "/companies/import".to_owned(), json!({ "csv": "name\nx" }), 409),
+            ("POST", format!("/mappings/{mapping}/remap"), json!({ "company_id": other }), 201),
+        ] {
+            let (status, answer) = app.api_as(&token, method, &path, Some(body)).await;
+            assert_eq!(status, expected, "{method} {path}: {answer}");
+        }
+        assert!(model::partner::edit(&model::Scope::operator(&app.db, app.partner), "Halden MSP", "x").await.is_ok());
+        let browser = app.stranger();
+        browser.post("/sign-in", &[("email", "limited@halden.example"), ("password", crate::app::PASSWORD)]).await;
+        let answer = browser.post("/settings/organisation", &[("name", "Mine alone")]).await;
+        assert_eq!(answer.status(), 409);
+        assert_eq!(model::partner::current(&app.scope()).await.unwrap().name, "Halden MSP");
+    }
+
+    async fn what_is_used_at_home_is_not_missing_at_customers(app) {
+        let id = credential(&app, 0, json!({ "client_secret": app.application().secret, "features": ["mfa", "secure_score", "discovery", "mail"] })).await;
+        // Customers granted what they were asked for before these were switched on.
+        app.consent(&id, app.directory("Contoso").id).await;
+        let browser = app.browser().await;
+        assert!(!browser.page("/settings/integrations/entra/tenants?state=drift").await.contains("Contoso"));
+        // At home they are.
+        app.consent_outcome(&id, app.application().home, "missing_permissions").await;
+        assert!(browser.page("/settings/integrations/entra/tenants?state=drift").await.contains("Halden MSP"));
     }
 
     async fn the_test_of_a_connection_explains_each_failure(app) {

@@ -188,6 +188,65 @@ on_both! {
         assert!(app.sim.requests("/oauth2/v2.0/token") > tokens, "each look takes a new token");
     }
 
+    async fn who_consented_is_looked_at_also_when_consent_spreads(app) {
+        let browser = app.browser().await;
+        let victim = app.directory("Fabrikam");
+        app.sim.grant(victim.id, app.application().client_id);
+        let tenant = victim.id.to_string();
+        for (account, expected) in [("user", "wrong_role"), ("admin", "granted")] {
+            let url = begin(&app, &browser, &tenant).await;
+            let state = parameters(&url).into_iter().find(|(n, _)| n == "state").unwrap().1;
+            // The token of the first look may not read yet.
+            app.sim.fail_next(sim::Fault::once("/v1.0/organization", sim::Kind::Error { status: 403, code: "Authorization_RequestDenied".into() }));
+            let proof = location(&browser.get(&format!("/consent/callback?tenant={tenant}&state={state}")).await);
+            let back = decide(&browser, &proof, &format!("{tenant}/{account}"), "accept").await;
+            assert!(arrive(&browser, &back).await.contains("still spreading"));
+            app.advance_minutes(2);
+            let newest = || async { model::consent_request::list(&app.scope()).await.unwrap().pop().unwrap() };
+            for _ in 0..200 {
+                if newest().await.outcome.as_deref() == Some(expected) { break }
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            assert_eq!(newest().await.outcome.as_deref(), Some(expected), "{account}");
+        }
+        assert_eq!(tenants(&app).await, 1);
+    }
+
+    async fn a_passing_failure_is_no_refusal(app) {
+        let browser = app.browser().await;
+        let tenant = app.directory("Contoso").id.to_string();
+        let url = begin(&app, &browser, &tenant).await;
+        app.sim.fail_next(sim::Fault { path: "roleAssignments".into(), kind: sim::Kind::Throttle { seconds: 600 }, times: 1, skip: 0 });
+        let back = decide(&browser, &url, &format!("{tenant}/admin"), "accept").await;
+        assert!(arrive(&browser, &back).await.contains("still spreading"));
+        app.advance_minutes(2);
+        for _ in 0..200 {
+            if tenants(&app).await == 1 { break }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert_eq!(tenants(&app).await, 1);
+    }
+
+    async fn a_request_that_nobody_came_back_for_ends(app) {
+        let browser = app.browser().await;
+        let tenant = app.directory("Contoso").id.to_string();
+        begin(&app, &browser, &tenant).await;
+        // In another browser the proof stays open for the one that began it.
+        let url = begin(&app, &browser, &tenant).await;
+        let back = decide(&browser, &url, &format!("{tenant}/admin"), "accept").await;
+        let proof = location(&browser.get(&back).await);
+        let back = decide(&browser, &proof, &format!("{tenant}/admin"), "accept").await;
+        assert!(arrive(&app.stranger(), &back).await.contains("still open there"));
+        assert!(arrive(&browser, &back).await.contains("Consent granted"));
+        app.advance_minutes(12);
+        let first = || async { model::consent_request::list(&app.scope()).await.unwrap().remove(0) };
+        for _ in 0..200 {
+            if first().await.outcome.is_some() { break }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert_eq!(first().await.outcome.as_deref(), Some("expired"));
+    }
+
     async fn consent_that_never_spreads_ends_as_not_found(app) {
         let browser = app.browser().await;
         let contoso = app.directory("Contoso");

@@ -4,7 +4,8 @@
 use graph::oidc::{self, SignIn};
 use keys::Secret;
 use model::{
-    CredentialKind, Db, Scope, authorisation,
+    CredentialKind, Db, Scope,
+    authorisation::{self, Presented},
     credential::{self, Credential},
 };
 use url::Url;
@@ -77,20 +78,25 @@ impl Consent {
         proof: Option<&str>,
         address: &str,
     ) -> Result<Option<Authorised>, Error> {
-        let mut found = None;
-        for browser in browsers {
-            found = authorisation::present(db, &back.state, Some(browser), address).await?;
-            if found.is_some() {
-                break;
-            }
-        }
-        let Some((scope, row)) = found else {
-            return Ok(None);
-        };
+        let (scope, row, refusal) =
+            match authorisation::present(db, &back.state, browsers, address).await? {
+                Presented::Unknown => return Ok(None),
+                Presented::Replayed(scope, row) => (scope, row, Some(Outcome::Replayed)),
+                Presented::Expired(scope, row) => (scope, row, Some(Outcome::Expired)),
+                Presented::OtherSession(scope, row) => (scope, row, Some(Outcome::OtherBrowser)),
+                Presented::Accepted(scope, row) => (scope, row, None),
+            };
         let Some(credential) = credential::get(&scope, row.credential_id).await? else {
             return Ok(None);
         };
-        let (outcome, code) = self.redeem(&scope, &credential, back, proof).await?;
+        let (outcome, code) = match refusal {
+            Some(outcome) => (outcome, None),
+            None => self.redeem(&scope, &credential, back, proof).await?,
+        };
+        if outcome != Outcome::Granted {
+            authorisation::note_refusal(&scope, credential.id, outcome.name(), code.as_deref())
+                .await?;
+        }
         Ok(Some(Authorised {
             outcome,
             code,

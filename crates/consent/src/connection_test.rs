@@ -158,7 +158,10 @@ impl Consent {
         permissions(test, credential, &client, &cloud, is_home).await?;
         licences(test, &client).await?;
 
-        if !test.has(Verdict::Failed) && credential.kind != CredentialKind::MultiTenant {
+        if is_home
+            && !test.has(Verdict::Failed)
+            && credential.kind != CredentialKind::MultiTenant
+        {
             let began = Instant::now();
             match authorisation::connect(scope, credential, &organization.facts).await {
                 Ok(_) => {}
@@ -363,7 +366,7 @@ async fn permissions(
     }
     if let Some(granted) = granted {
         let began = Instant::now();
-        let drift = Drift::of(&required, &granted);
+        let drift = Drift::of(&required, &granted, is_home);
         if !drift.unexpected.is_empty() {
             test.add(Line {
                 remedy: "Remove it from the registration and from the enterprise application, or switch on the feature that needs it.".into(),

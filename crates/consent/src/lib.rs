@@ -192,14 +192,14 @@ impl Consent {
         address: &str,
     ) -> Result<Next, Error> {
         let presented = if back.code.is_some() {
-            consent_request::present_proof(db, &back.state, address).await?
+            consent_request::present_proof(db, &back.state, proof.is_some(), address).await?
         } else {
             consent_request::present(db, &back.state, browsers, address).await?
         };
         let presented = match presented {
             // An error of the proving step comes without a code; its state tells the step.
             Presented::Unknown if back.code.is_none() => {
-                consent_request::present_proof(db, &back.state, address).await?
+                consent_request::present_proof(db, &back.state, proof.is_some(), address).await?
             }
             other => other,
         };
@@ -386,8 +386,8 @@ impl Consent {
                 .await;
         }
         // The token names no roles unless the registration asks for them: then Graph is asked.
-        let person = identity.roles.is_none().then_some(identity.object);
-        self.verify(scope, request, person).await
+        request.person_id = identity.roles.is_none().then_some(identity.object);
+        self.verify(scope, request).await
     }
 
     /// Looks once more whether a consent that was still spreading works by now.
@@ -395,7 +395,7 @@ impl Consent {
         if request.step != ConsentStep::Spreading {
             return Ok(show(Outcome::Replayed, Some(request), None));
         }
-        self.verify(scope, request, None).await
+        self.verify(scope, request).await
     }
 
     async fn end(

@@ -1,15 +1,15 @@
 //! How Microsoft is reached with a partner's credential.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use graph::{
-    ClientCredential, Cloud, Clouds, Error as GraphError, Grantee, GraphClient, Limiter, Meter,
+    Class, ClientCredential, Cloud, Clouds, Error as GraphError, Grantee, GraphClient, Limiter, Meter,
     Proof, ProofSource, Request, SigningKey, TokenSource, types,
 };
 use keys::{Keyring, Secret};
 use model::{
-    CredentialId, CredentialKind, DirectoryId, Scope, SecretKind,
+    CredentialId, CredentialKind, CredentialSecretId, DirectoryId, Scope, SecretKind, TenantState,
     credential::{
         self, Credential,
         secret::{self, NewSecret, Opened},
@@ -49,6 +49,8 @@ struct Stored {
     keyring: Keyring,
     credential: CredentialId,
     kind: CredentialKind,
+    /// Which refresh token was opened last: only that one is replaced by what comes of it.
+    refresh_token: Mutex<Option<CredentialSecretId>>,
 }
 
 impl ProofSource for Stored {
@@ -60,9 +62,12 @@ impl ProofSource for Stored {
             if opened.is_empty() {
                 return Err(GraphError::Revoked);
             }
-            let refresh_token = opened
-                .iter()
-                .find(|o| o.kind == SecretKind::RefreshToken)
+            let token = opened.iter().find(|o| o.kind == SecretKind::RefreshToken);
+            *self
+                .refresh_token
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = token.map(|o| o.id);
+            let refresh_token = token
                 .map(Opened::text)
                 .transpose()
                 .map_err(|e| GraphError::Store(e.to_string()))?;
@@ -86,7 +91,12 @@ impl ProofSource for Stored {
     fn rotated(&self, refresh_token: Zeroizing<String>) -> BoxFuture<'_, Result<(), GraphError>> {
         Box::pin(async move {
             let token = Secret::new(refresh_token.as_str());
-            secret::rotate(&self.scope, &self.keyring, self.credential, &token)
+            let used = *self
+                .refresh_token
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let Some(used) = used else { return Ok(()) };
+            secret::rotate(&self.scope, &self.keyring, self.credential, used, &token)
                 .await
                 .map_err(|e| GraphError::Store(e.to_string()))
         })
@@ -148,6 +158,7 @@ impl Connection {
             keyring: self.keyring.clone(),
             credential: credential.id,
             kind: credential.kind,
+            refresh_token: Mutex::default(),
         };
         Ok(Some(self.client_with(
             scope,
@@ -182,8 +193,10 @@ impl Connection {
         ))
     }
 
-    /// Whether Microsoft takes `new` as the credential's proof: a token is asked for in `directory`.
-    /// That the directory does not know the application says nothing against the proof.
+    /// Whether Microsoft takes `new` as the credential's proof: a token is asked for in a directory
+    /// that is connected, else in the credential's own. Only for a credential that was never used
+    /// does "the directory does not know the application" count as no objection: Microsoft may say
+    /// that without having looked at the proof.
     ///
     /// # Errors
     /// The refusal, or what kept Microsoft from being asked.
@@ -191,7 +204,6 @@ impl Connection {
         &self,
         scope: &Scope,
         credential: &Credential,
-        directory: DirectoryId,
         new: &NewSecret,
     ) -> Result<Result<(), GraphError>, Error> {
         let proof = match new {
@@ -204,7 +216,7 @@ impl Connection {
             }
             NewSecret::RefreshToken(_) => return Ok(Ok(())),
         };
-        self.try_proof(scope, credential, directory, proof).await
+        self.try_proof(scope, credential, proof).await
     }
 
     /// As [`Connection::try_secret`], for one that is stored.
@@ -212,10 +224,9 @@ impl Connection {
         &self,
         scope: &Scope,
         credential: &Credential,
-        directory: DirectoryId,
         stored: &Opened,
     ) -> Result<Result<(), GraphError>, Error> {
-        self.try_proof(scope, credential, directory, client_credential(stored))
+        self.try_proof(scope, credential, client_credential(stored))
             .await
     }
 
@@ -223,7 +234,6 @@ impl Connection {
         &self,
         scope: &Scope,
         credential: &Credential,
-        directory: DirectoryId,
         proof: Result<ClientCredential, GraphError>,
     ) -> Result<Result<(), GraphError>, Error> {
         let proof = match proof {
@@ -240,10 +250,15 @@ impl Connection {
             refresh_token: None,
             now: scope.now().0 / 1000,
         };
+        let connected = tenant::list(scope, Some(credential.id)).await?;
+        let directory = connected
+            .iter()
+            .find(|t| t.state == TenantState::Consented)
+            .map_or(credential.directory_id, |t| t.directory_id);
         let client =
             alone.client_with(scope, credential, directory, Arc::new(source), "normal")?;
         Ok(match client.authenticate().await {
-            Err(error) if error.class() == graph::Class::Consent => Ok(()),
+            Err(error) if error.class() == Class::Consent && credential.is_unused() => Ok(()),
             other => other,
         })
     }

@@ -33,6 +33,8 @@ pub enum Outcome {
     ApplicationNotFound,
     /// Microsoft does not accept our secret.
     CredentialRejected,
+    /// Consent stands, and yet nothing may be read.
+    NothingReadable,
     /// Consent does not work everywhere yet.
     StillSpreading,
     /// Microsoft could not be asked.
@@ -56,6 +58,7 @@ impl Outcome {
         Self::WrongRole,
         Self::ApplicationNotFound,
         Self::CredentialRejected,
+        Self::NothingReadable,
         Self::StillSpreading,
         Self::Unreachable,
     ];
@@ -77,6 +80,7 @@ impl Outcome {
             Self::WrongRole => "wrong_role",
             Self::ApplicationNotFound => "application_not_found",
             Self::CredentialRejected => "credential_rejected",
+            Self::NothingReadable => "nothing_readable",
             Self::StillSpreading => "still_spreading",
             Self::Unreachable => "unreachable",
         }
@@ -141,6 +145,7 @@ impl Outcome {
             Self::WrongRole => "This account may not consent",
             Self::ApplicationNotFound => "Microsoft does not find the application",
             Self::CredentialRejected => "Microsoft does not accept the credential",
+            Self::NothingReadable => "Consented, but nothing may be read",
             Self::StillSpreading => "Consent was given; Microsoft is still spreading it",
             Self::Unreachable => "Microsoft could not be asked",
         }
@@ -189,6 +194,9 @@ impl Outcome {
             Self::CredentialRejected => {
                 "Microsoft refused the application's secret or certificate. Nothing was connected."
             }
+            Self::NothingReadable => {
+                "The application is in the tenant, but the permission to read its organization was not granted. Nothing was connected."
+            }
             Self::StillSpreading => {
                 "Right after consent Microsoft needs up to a few minutes until the application works in the tenant."
             }
@@ -228,6 +236,9 @@ impl Outcome {
             }
             Self::CredentialRejected => {
                 "Renew the credential's secret or certificate, then ask again."
+            }
+            Self::NothingReadable => {
+                "Add Organization.Read.All to the app registration, best by the permission manifest, then ask again."
             }
             Self::StillSpreading => {
                 "Nothing: it is looked at again by itself for a quarter of an hour, and this page follows."

@@ -289,7 +289,8 @@ pub async fn missing_by_trying(
 }
 
 /// Names of the application permissions that the directory granted to the application. One of
-/// another service than Graph comes as `service: GUID`.
+/// another service than Graph comes as `service: GUID`. Delegated permissions are not listed: to read
+/// them takes Directory.Read.All, and the application never acts with them.
 pub async fn granted(
     client: &GraphClient,
     application: ClientId,
@@ -349,11 +350,13 @@ pub struct Drift {
 }
 
 impl Drift {
-    /// Compares.
-    pub fn of(required: &[Permission], granted: &[String]) -> Self {
+    /// Compares. What is used in the partner's own directory alone (`is_home`) is not missing in a
+    /// customer's.
+    pub fn of(required: &[Permission], granted: &[String], is_home: bool) -> Self {
         Self {
             missing: required
                 .iter()
+                .filter(|p| is_home || !p.home_only)
                 .filter(|p| !granted.iter().any(|g| g == p.name))
                 .map(|p| p.name.to_owned())
                 .collect(),
@@ -397,10 +400,10 @@ mod tests {
     fn drift_has_two_sides() {
         let required = required(CredentialKind::MultiTenant, &[]);
         let mut granted: Vec<String> = required.iter().map(|p| p.name.to_owned()).collect();
-        assert!(Drift::of(&required, &granted).is_none());
+        assert!(Drift::of(&required, &granted, true).is_none());
         granted.remove(0);
         granted.push("Mail.ReadWrite".into());
-        let drift = Drift::of(&required, &granted);
+        let drift = Drift::of(&required, &granted, true);
         assert_eq!(drift.missing, ["Organization.Read.All"]);
         assert_eq!(drift.unexpected, ["Mail.ReadWrite"]);
     }

@@ -20,13 +20,13 @@ use crate::{
 const PROBE: Duration = Duration::from_secs(15);
 
 impl Consent {
-    /// A token for the tenant, its organization, and what was granted. `person` is who must be found
-    /// to hold a role that may consent, where that is not known.
+    /// A token for the tenant, its organization, the role of who consented (where the request says
+    /// that it is still to be found), and what was granted. What may pass is looked at again later,
+    /// without the administrator.
     pub(crate) async fn verify(
         &self,
         scope: &Scope,
         request: ConsentRequest,
-        person: Option<Uuid>,
     ) -> Result<Next, Error> {
         let Some(directory) = request.claimed_directory_id else {
             return self
@@ -52,7 +52,7 @@ impl Consent {
         let organization = match organization_of(&client).await {
             Ok(organization) => organization,
             Err(error) => {
-                let outcome = Outcome::of_error(&error);
+                let outcome = or_later(Outcome::of_error(&error));
                 if outcome == Outcome::CredentialRejected {
                     note_rejected(scope, &credential, &error).await?;
                 }
@@ -64,14 +64,20 @@ impl Consent {
                 .end(scope, request, Outcome::TenantMismatch, None, None)
                 .await;
         }
-        if let Some(person) = person
-            && !administers(&client, person).await
-        {
-            return self
-                .end(scope, request, Outcome::WrongRole, None, None)
-                .await;
+        if let Some(person) = request.person_id {
+            let found = tokio::time::timeout(PROBE, administers(&client, person)).await;
+            let refusal = match found {
+                Ok(Ok(true)) => None,
+                Ok(Ok(false)) => Some((Outcome::WrongRole, None)),
+                Ok(Err(error)) => Some((or_later(Outcome::of_error(&error)), error.code())),
+                Err(_) => Some((Outcome::StillSpreading, None)),
+            };
+            if let Some((outcome, code)) = refusal {
+                return self.end(scope, request, outcome, code, None).await;
+            }
         }
-        let (granted, drift) = self.drift(&client, &credential).await?;
+        let is_home = directory == credential.directory_id;
+        let (granted, drift) = self.drift(&client, &credential, is_home).await?;
         let outcome = if !drift.missing.is_empty() {
             Outcome::MissingPermissions
         } else if !drift.unexpected.is_empty() {
@@ -134,6 +140,7 @@ impl Consent {
         &self,
         client: &GraphClient,
         credential: &Credential,
+        is_home: bool,
     ) -> Result<(Option<Vec<String>>, Drift), Error> {
         let cloud = self.connection.cloud(credential)?;
         let required = permission::required_by(credential);
@@ -142,7 +149,7 @@ impl Consent {
         let looked = tokio::time::timeout(PROBE, async {
             match permission::granted(client, credential.client_id).await {
                 Ok(granted) => {
-                    let drift = Drift::of(&required, &granted);
+                    let drift = Drift::of(&required, &granted, is_home);
                     (Some(granted), drift)
                 }
                 Err(_) => {
@@ -163,7 +170,7 @@ impl Consent {
 
 /// Whether a person holds a role that may consent, in person or as member of a group. Where that
 /// cannot be read the proof of membership stands alone, and the permission shows as missing.
-async fn administers(client: &GraphClient, person: Uuid) -> bool {
+async fn administers(client: &GraphClient, person: Uuid) -> Result<bool, GraphError> {
     let meter = Meter::default();
     let person = person.to_string();
     for role in oidc::CONSENTING_ROLES {
@@ -173,44 +180,68 @@ async fn administers(client: &GraphClient, person: Uuid) -> bool {
         let assignments: Vec<types::RoleAssignment> = match client.read_all(&request, &meter).await
         {
             Ok(assignments) => assignments,
-            Err(error) => return error.class() == Class::Permission,
+            Err(error) if error.class() == Class::Permission => return Ok(true),
+            Err(error) => return Err(error),
         };
         for assignment in assignments {
             if assignment.directory_scope_id.as_deref() != Some("/") {
                 continue;
             }
             if assignment.principal_id.eq_ignore_ascii_case(&person) {
-                return true;
+                return Ok(true);
             }
             let is_group = assignment
                 .principal
                 .and_then(|p| p.odata_type)
                 .is_some_and(|t| t.ends_with(".group"));
-            if is_group && is_member(client, &assignment.principal_id, &person).await {
-                return true;
+            if is_group && is_member(client, &assignment.principal_id, &person).await? {
+                return Ok(true);
             }
         }
     }
-    false
+    Ok(false)
 }
 
-async fn is_member(client: &GraphClient, group: &str, person: &str) -> bool {
+async fn is_member(client: &GraphClient, group: &str, person: &str) -> Result<bool, GraphError> {
     let request = Request::get(format!("/groups/{group}/transitiveMembers"))
         .select(types::DirectoryObject::SELECT)
         .top(999);
     let members: Result<Vec<types::DirectoryObject>, _> =
         client.read_all(&request, &Meter::default()).await;
-    members.is_ok_and(|m| m.iter().any(|o| o.id.eq_ignore_ascii_case(person)))
+    match members {
+        Ok(members) => Ok(members.iter().any(|o| o.id.eq_ignore_ascii_case(person))),
+        // The group vanished, or may not be read: it makes nobody an administrator.
+        Err(error) if matches!(error.class(), Class::NotFound | Class::Permission) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
-/// Looks again at the consents that are still spreading; called by the scheduler. Each look takes a
-/// new token. After a quarter of an hour it ends as not found.
+/// A failure that may pass is looked at again: the administrator has done their part.
+fn or_later(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Unreachable => Outcome::StillSpreading,
+        other => other,
+    }
+}
+
+/// How a consent that did not come to work in time ends, by what was answered last.
+fn in_the_end(request: &ConsentRequest) -> Outcome {
+    match request.outcome_code.as_deref() {
+        Some(code) if code.starts_with("AADSTS") => Outcome::ApplicationNotFound,
+        Some(code) if code.starts_with("Auth") || code == "403" => Outcome::NothingReadable,
+        Some("Request_ResourceNotFound") => Outcome::ApplicationNotFound,
+        _ => Outcome::Unreachable,
+    }
+}
+
+/// Looks again at the consents that are still spreading, and ends requests that nobody came back
+/// for; called by the scheduler. Each look takes a new token. After a quarter of an hour it ends.
 pub async fn check_spreading(db: &Db, consent: &Consent) -> Result<(), Error> {
+    consent_request::expire(db).await?;
     for (scope, request) in consent_request::take_due_checks(db).await? {
         if request.spread_for_too_long(scope.now()) {
-            consent
-                .end(&scope, request, Outcome::ApplicationNotFound, None, None)
-                .await?;
+            let (outcome, code) = (in_the_end(&request), request.outcome_code.clone());
+            consent.end(&scope, request, outcome, code, None).await?;
         } else if let Err(error) = consent.check_again(&scope, request).await {
             // Ended by somebody else meanwhile, most likely; another look comes if not.
             tracing::warn!(%error, "a consent could not be looked at again");

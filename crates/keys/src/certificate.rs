@@ -13,7 +13,9 @@ use ring::{
 use rsa::{
     RsaPrivateKey,
     pkcs1::DecodeRsaPrivateKey,
-    pkcs8::{DecodePrivateKey, EncodePrivateKey},
+    pkcs8::{
+        DecodePrivateKey, EncodePrivateKey, EncryptedPrivateKeyInfoRef, pkcs5::pbes2::Kdf,
+    },
     rand_core::UnwrapErr,
 };
 use x509_parser::{parse_x509_certificate, pem::Pem};
@@ -236,6 +238,7 @@ fn from_pem(file: &[u8], password: &str) -> Result<KeyAndCertificates, ImportErr
                 key = Some(pkcs8(&parsed)?);
             }
             "ENCRYPTED PRIVATE KEY" => {
+                refuse_costly(&block.contents)?;
                 let parsed =
                     RsaPrivateKey::from_pkcs8_encrypted_der(&block.contents, password.as_bytes())
                         .map_err(|_| {
@@ -259,6 +262,31 @@ fn from_pem(file: &[u8], password: &str) -> Result<KeyAndCertificates, ImportErr
             "The PEM holds no private key. Put the private key and its certificate into one file.",
         ),
     }
+}
+
+/// How much work opening a key may be is said in its file, and the file is somebody else's: what
+/// would take gigabytes or minutes is refused.
+fn refuse_costly(der: &[u8]) -> Result<(), ImportError> {
+    const MAX_ROUNDS: u32 = 2_000_000;
+    const MAX_MEMORY: u64 = 64 * 1024 * 1024;
+    let unknown = || ImportError("The private key's encryption is not known here.".into());
+    let info = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| unknown())?;
+    let scheme = info.encryption_algorithm.pbes2().ok_or_else(unknown)?;
+    let costly = match &scheme.kdf {
+        Kdf::Pbkdf2(params) => params.iteration_count > MAX_ROUNDS,
+        Kdf::Scrypt(params) => {
+            let memory = params
+                .cost_parameter
+                .checked_mul(u64::from(params.block_size))
+                .and_then(|n| n.checked_mul(128));
+            memory.is_none_or(|m| m > MAX_MEMORY) || params.parallelization > 4
+        }
+        _ => return Err(unknown()),
+    };
+    if costly {
+        return wrong("The private key's password protection costs too much to open. Export it anew.");
+    }
+    Ok(())
 }
 
 fn pkcs8(key: &RsaPrivateKey) -> Result<Zeroizing<Vec<u8>>, ImportError> {
@@ -315,6 +343,35 @@ mod tests {
         assert!(refused.0.contains("password"), "{refused}");
     }
 
+    /// An encrypted key whose file asks for four billion rounds.
+    fn costly() -> String {
+        let key = RsaPrivateKey::from_pkcs8_der(&new_rsa_key().unwrap()).unwrap();
+        let params = rsa::pkcs8::pkcs5::pbes2::Parameters::generate_pbkdf2_sha256_aes256cbc(
+            2048, &[7; 16], [9; 16],
+        )
+        .unwrap();
+        let plain = key.to_pkcs8_der().unwrap();
+        let info = rsa::pkcs8::PrivateKeyInfoRef::try_from(plain.as_bytes()).unwrap();
+        let sealed = info.encrypt_with_params(params, b"open sesame").unwrap();
+        let file = pem_of("ENCRYPTED PRIVATE KEY", sealed.as_bytes());
+        let opened = CertificateKey::import(file.as_bytes(), "open sesame").unwrap_err();
+        assert!(opened.0.contains("no certificate"), "a usual key is opened: {opened}");
+        // The count is an INTEGER of two bytes, 2048: the same place with four bytes.
+        let mut der = sealed.as_bytes().to_vec();
+        let at = der.windows(4).position(|w| w == [2, 2, 8, 0]).unwrap();
+        der.splice(at..at + 4, [2, 4, 0x7f, 0xff, 0xff, 0xff]);
+        // Lengths of what surrounds it grow by two.
+        for i in (0..at).rev() {
+            if der[i] == 0x30 && der[i + 1] < 0x80 && i + 2 + usize::from(der[i + 1]) + 2 >= at {
+                der[i + 1] += 2;
+            } else if der[i] == 0x30 && der[i + 1] == 0x82 {
+                let length = u16::from_be_bytes([der[i + 2], der[i + 3]]) + 2;
+                der[i + 2..i + 4].copy_from_slice(&length.to_be_bytes());
+            }
+        }
+        pem_of("ENCRYPTED PRIVATE KEY", &der)
+    }
+
     #[test]
     fn a_file_that_does_not_do_says_why() {
         let (one, other) = (made(), made());
@@ -326,6 +383,8 @@ mod tests {
             (one.certificate.pem(), "no private key"),
             (format!("{key}{}", other.certificate.pem()), "belongs"),
             (pem_of("EC PRIVATE KEY", b"x"), "RSA"),
+            (pem_of("ENCRYPTED PRIVATE KEY", b"x"), "encryption"),
+            (costly(), "costs too much"),
         ] {
             let error = CertificateKey::import(file.as_bytes(), "").unwrap_err();
             assert!(error.0.contains(expected), "{expected}: {error}");

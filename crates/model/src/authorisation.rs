@@ -52,22 +52,51 @@ pub async fn create(
     Ok(row)
 }
 
-/// Presents a state with the session that brings it. `None` when it is not ours, was used, is too
-/// old, or belongs to another browser.
+/// What presenting a state answers.
+#[derive(Debug)]
+pub enum Presented {
+    /// No authorisation has this state.
+    Unknown,
+    /// It was presented before.
+    Replayed(Scope, Authorisation),
+    /// It came too late.
+    Expired(Scope, Authorisation),
+    /// Another browser began it; it stays open for that one.
+    OtherSession(Scope, Authorisation),
+    /// It is ours, and consumed by this call.
+    Accepted(Scope, Authorisation),
+}
+
+/// Presents a state, with the hashes of the cookies that the browser brought.
 pub async fn present(
     db: &Db,
     state: &str,
-    session: Option<&str>,
+    browsers: &[String],
     address: &str,
-) -> Result<Option<(Scope, Authorisation)>> {
+) -> Result<Presented> {
     let row = Entity::find()
         .filter(Column::StateHash.eq(keys::fingerprint(state)))
         .one(db.conn())
         .await?;
-    let Some(row) = row else { return Ok(None) };
+    let Some(row) = row else {
+        return Ok(Presented::Unknown);
+    };
     let now = db.clock().now();
-    if row.expires_at <= now || Some(row.session_hash.as_str()) != session {
-        return Ok(None);
+    let actor = Actor {
+        kind: "administrator",
+        id: row.id.to_string(),
+        name: "authorising person".into(),
+        address: address.to_owned(),
+    };
+    let scope = Scope::new(db, row.partner_id, Role::Admin, actor);
+    if row.used_at.is_some() {
+        return Ok(Presented::Replayed(scope, row));
+    }
+    if row.expires_at <= now {
+        return Ok(Presented::Expired(scope, row));
+    }
+    if !browsers.contains(&row.session_hash) {
+        return Ok(Presented::OtherSession(scope, row));
     }
     let used = execute(
         db.conn(),
@@ -76,16 +105,30 @@ pub async fn present(
         vec![now.into(), row.partner_id.into(), row.id.into()],
     )
     .await?;
-    if used == 0 {
-        return Ok(None);
-    }
-    let actor = Actor {
-        kind: "administrator",
-        id: row.id.to_string(),
-        name: "authorising person".into(),
-        address: address.to_owned(),
-    };
-    Ok(Some((Scope::new(db, row.partner_id, Role::Admin, actor), row)))
+    Ok(if used == 1 {
+        Presented::Accepted(scope, row)
+    } else {
+        Presented::Replayed(scope, row)
+    })
+}
+
+/// Writes the audit row of a return that authorised nothing.
+pub async fn note_refusal(
+    scope: &Scope,
+    credential: CredentialId,
+    outcome: &str,
+    code: Option<&str>,
+) -> Result<()> {
+    let tx = scope.begin().await?;
+    audit::append(
+        &tx,
+        scope,
+        "authorisation.refuse",
+        Target::new("credential", credential, ""),
+        json!({ "outcome": outcome, "code": code }),
+    )
+    .await?;
+    tx.commit().await
 }
 
 /// Keeps the refresh token of a person who authorised, in one transaction with its audit row.
@@ -139,6 +182,9 @@ pub async fn connect(
     organization: &Organization,
 ) -> Result<TenantId> {
     let tx = scope.begin().await?;
+    if !credential::is_live(&tx, scope, credential.id).await? {
+        return Err(Error::Conflict("The credential was revoked meanwhile.".into()));
+    }
     let found_by = credential.kind.as_str();
     let directory: DirectoryId = credential.directory_id;
     let id =

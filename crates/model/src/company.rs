@@ -268,12 +268,13 @@ pub async fn import(scope: &Scope, lines: &[Draft], dry_run: bool) -> Result<Vec
         ));
     }
     let tx = scope.begin().await?;
-    let known = Entity::find()
+    let mut known = Entity::find()
         .filter(Column::PartnerId.eq(scope.partner()))
         .filter(Column::ArchivedAt.is_null())
         .all(&tx.conn)
         .await?;
     let mut seen = HashSet::new();
+    let mut touched = HashSet::new();
     let mut fates = Vec::with_capacity(lines.len());
     for line in lines {
         let fate = match parse(line) {
@@ -288,13 +289,37 @@ pub async fn import(scope: &Scope, lines: &[Draft], dry_run: bool) -> Result<Vec
             Ok(draft) if !seen.insert(identity(&draft)) => {
                 Fate::Refused(format!("\"{}\" is in the file twice.", draft.name))
             }
-            Ok(draft) => {
-                let fate = fate_of(&known, &draft);
-                if !dry_run {
-                    apply(&tx, scope, &known, &draft, &fate).await?;
+            Ok(draft) => match fate_of(&known, &touched, &draft) {
+                Fate::Create => {
+                    // What later lines are compared with, also where nothing is saved.
+                    let made = match dry_run {
+                        true => sample(scope, &draft),
+                        false => create_in(&tx, scope, &draft, true).await?,
+                    };
+                    touched.insert(made.id);
+                    known.push(made);
+                    Fate::Create
                 }
-                fate
-            }
+                Fate::Update(id) => {
+                    if let Some(company) = known.iter_mut().find(|c| c.id == id) {
+                        let merged = merge(company, &draft);
+                        if !dry_run {
+                            update_in(&tx, scope, company.clone(), merged.clone()).await?;
+                        }
+                        company.name_key = name_key(&merged.name);
+                        company.name = merged.name;
+                        company.domain = merged.domain;
+                        company.external_id = merged.external_id;
+                    }
+                    touched.insert(id);
+                    Fate::Update(id)
+                }
+                Fate::Unchanged(id) => {
+                    touched.insert(id);
+                    Fate::Unchanged(id)
+                }
+                refused @ Fate::Refused(_) => refused,
+            },
         };
         fates.push(fate);
     }
@@ -302,6 +327,22 @@ pub async fn import(scope: &Scope, lines: &[Draft], dry_run: bool) -> Result<Vec
         tx.commit().await?;
     }
     Ok(fates)
+}
+
+/// A company as it would be made.
+fn sample(scope: &Scope, draft: &Draft) -> Company {
+    let now = scope.now();
+    Company {
+        partner_id: scope.partner(),
+        id: CompanyId::generate(scope.db().clock()),
+        name: draft.name.clone(),
+        name_key: name_key(&draft.name),
+        domain: draft.domain.clone(),
+        external_id: draft.external_id.clone(),
+        created_at: now,
+        updated_at: now,
+        archived_at: None,
+    }
 }
 
 fn identity(draft: &Draft) -> String {
@@ -312,7 +353,7 @@ fn identity(draft: &Draft) -> String {
     }
 }
 
-fn fate_of(known: &[Company], draft: &Draft) -> Fate {
+fn fate_of(known: &[Company], touched: &HashSet<CompanyId>, draft: &Draft) -> Fate {
     let key = name_key(&draft.name);
     let by_id = known
         .iter()
@@ -335,7 +376,16 @@ fn fate_of(known: &[Company], draft: &Draft) -> Fate {
             ));
         }
     };
+    if touched.contains(&company.id) {
+        return Fate::Refused(format!("A line above is for \"{}\" already.", company.name));
+    }
     let merged = merge(company, draft);
+    if key != company.name_key && known.iter().any(|c| c.name_key == key) {
+        return Fate::Refused(format!(
+            "Another company is named like \"{}\" already. Choose another name.",
+            draft.name
+        ));
+    }
     if (&merged.name, &merged.domain, &merged.external_id)
         == (&company.name, &company.domain, &company.external_id)
     {
@@ -353,27 +403,6 @@ fn merge(company: &Company, draft: &Draft) -> Draft {
         domain: or(&draft.domain, &company.domain),
         external_id: or(&draft.external_id, &company.external_id),
     }
-}
-
-async fn apply(
-    tx: &Tx,
-    scope: &Scope,
-    known: &[Company],
-    draft: &Draft,
-    fate: &Fate,
-) -> Result<()> {
-    match fate {
-        Fate::Create => {
-            create_in(tx, scope, draft, true).await?;
-        }
-        Fate::Update(id) => {
-            if let Some(company) = known.iter().find(|c| c.id == *id) {
-                update_in(tx, scope, company.clone(), merge(company, draft)).await?;
-            }
-        }
-        Fate::Unchanged(_) | Fate::Refused(_) => {}
-    }
-    Ok(())
 }
 
 /// Companies of the same normalised name, to resolve clashes at import.

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    ConnectionTest, ConnectionTestId, CredentialId, DirectoryId, Error, Result, Role, Scope,
-    TestState, Timestamp,
+    ConnectionTest, ConnectionTestId, CredentialId, CredentialKind, DirectoryId, Error, Result,
+    Role, Scope, TestState, Timestamp,
     audit::{self, Target},
+    credential::Credential,
     db::execute,
     entity::connection_test::{ActiveModel, Column, Entity},
 };
@@ -64,12 +65,22 @@ impl ConnectionTest {
 }
 
 /// Begins a test of a credential against one directory. The ones before it are removed.
+///
+/// # Errors
+/// [`Error::Invalid`] for another directory than the credential's own, unless it is of many tenants.
 pub async fn begin(
     scope: &Scope,
-    credential: CredentialId,
+    of: &Credential,
     directory: DirectoryId,
 ) -> Result<ConnectionTest> {
-    scope.require(Role::Admin)?;
+    scope.require_everywhere(Role::Admin)?;
+    if directory != of.directory_id && of.kind != CredentialKind::MultiTenant {
+        return Err(Error::field(
+            "directory_id",
+            "This credential reads its own directory alone.",
+        ));
+    }
+    let credential = of.id;
     let tx = scope.begin().await?;
     execute(
         &tx.conn,

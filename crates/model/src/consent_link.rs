@@ -84,7 +84,7 @@ pub async fn create(
     draft: &Draft,
     token: &str,
 ) -> Result<ConsentLink> {
-    scope.require(Role::Admin)?;
+    scope.require_everywhere(Role::Admin)?;
     let member = scope.member().ok_or(Error::Conflict(
         "A consent link is made by a member, not by the operator.".into(),
     ))?;
@@ -193,10 +193,29 @@ pub async fn get(scope: &Scope, id: ConsentLinkId) -> Result<Option<ConsentLink>
         .await?)
 }
 
-/// Takes a link back. `false` when there is none such, or when it was used.
+/// Takes a link back. `false` when there is none such.
+///
+/// # Errors
+/// [`Error::Conflict`] when a consent was given with it already.
 pub async fn withdraw(scope: &Scope, id: ConsentLinkId) -> Result<bool> {
     scope.require(Role::Admin)?;
     let tx = scope.begin().await?;
+    let link = scope
+        .find::<Entity>()
+        .filter(Column::Id.eq(id))
+        .one(&tx.conn)
+        .await?;
+    match link {
+        None => return Ok(false),
+        Some(link) if link.used_at.is_some() => {
+            return Err(Error::Conflict(
+                "A consent was given with this link already. Withdraw that in Microsoft Entra, or \
+                 delete the mapping."
+                    .into(),
+            ));
+        }
+        Some(_) => {}
+    }
     let changed = execute(
         &tx.conn,
         "UPDATE consent_links SET withdrawn_at = $1
@@ -205,7 +224,7 @@ pub async fn withdraw(scope: &Scope, id: ConsentLinkId) -> Result<bool> {
     )
     .await?;
     if changed == 0 {
-        return Ok(get(scope, id).await?.is_some());
+        return Ok(true);
     }
     audit::append(
         &tx,

@@ -63,6 +63,7 @@ pub async fn create(scope: &Scope, new: New<'_>) -> Result<ConsentRequest> {
         finished_at: Set(None),
         link_id: Set(new.link),
         administrator: Set(None),
+        person_id: Set(None),
         unexpected: Set(None),
         checks: Set(0),
         next_check_at: Set(None),
@@ -193,8 +194,14 @@ pub async fn begin_proof(
     Ok(())
 }
 
-/// Presents the state of the proving step; it is consumed by the call.
-pub async fn present_proof(db: &Db, proof_state: &str, address: &str) -> Result<Presented> {
+/// Presents the state of the proving step; it is consumed by the call. Without the cookie of the
+/// browser that began it (`has_proof`) it stays open for that one.
+pub async fn present_proof(
+    db: &Db,
+    proof_state: &str,
+    has_proof: bool,
+    address: &str,
+) -> Result<Presented> {
     let hash = keys::fingerprint(proof_state);
     let row = Entity::find()
         .filter(Column::ProofStateHash.eq(&hash))
@@ -204,11 +211,17 @@ pub async fn present_proof(db: &Db, proof_state: &str, address: &str) -> Result<
         return Ok(Presented::Unknown);
     };
     let scope = scope_of(db, &row, address);
+    if row.outcome.as_deref() == Some("expired") {
+        return Ok(Presented::Expired(scope, row));
+    }
     if row.step != ConsentStep::Proving {
         return Ok(Presented::Replayed(scope, row));
     }
     if row.expires_at <= scope.now() {
         return Ok(Presented::Expired(scope, row));
+    }
+    if !has_proof {
+        return Ok(Presented::OtherSession(scope, row));
     }
     let consumed = execute(
         db.conn(),
@@ -305,8 +318,9 @@ async fn finish_in(
         &tx.conn,
         "UPDATE consent_requests SET step = $1, outcome = $2, outcome_code = $3,
             outcome_detail = $4, tenant_id = $5, claimed_directory_id = $6, granted_scopes = $7,
-            finished_at = $8, administrator = $9, unexpected = $10, next_check_at = $11
-         WHERE partner_id = $12 AND id = $13 AND step <> 'finished'",
+            finished_at = $8, administrator = $9, person_id = $10, unexpected = $11,
+            next_check_at = $12
+         WHERE partner_id = $13 AND id = $14 AND step <> 'finished'",
         vec![
             ending.step.as_str().into(),
             ending.outcome.into(),
@@ -317,6 +331,7 @@ async fn finish_in(
             request.granted_scopes.clone().into(),
             scope.now().into(),
             request.administrator.clone().into(),
+            request.person_id.into(),
             ending.unexpected.clone().into(),
             next_check(scope.now(), request, ending.step).into(),
             scope.partner().into(),
@@ -366,6 +381,32 @@ pub async fn take_due_checks(db: &Db) -> Result<Vec<(Scope, ConsentRequest)>> {
         }
     }
     Ok(taken)
+}
+
+/// Ends requests that nobody came back for; called by the scheduler.
+pub async fn expire(db: &Db) -> Result<()> {
+    let before = db.clock().now().plus_minutes(-1);
+    let late = Entity::find()
+        .filter(Column::Step.is_in([ConsentStep::Begun, ConsentStep::Proving]))
+        .filter(Column::ExpiresAt.lte(before))
+        .all(db.conn())
+        .await?;
+    for request in late {
+        let scope = scope_of(db, &request, "");
+        let ending = Ending {
+            outcome: "expired",
+            code: None,
+            detail: None,
+            unexpected: None,
+            step: ConsentStep::Finished,
+        };
+        match finish(&scope, &request, ending).await {
+            // Somebody else ended it just now.
+            Err(Error::Conflict(_)) => {}
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 impl ConsentRequest {

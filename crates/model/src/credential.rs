@@ -123,8 +123,11 @@ pub async fn create(
     clouds: &[String],
     draft: &Draft,
 ) -> Result<Credential> {
-    scope.require(Role::Admin)?;
-    let mut parsed = parse(draft, clouds, true)?;
+    scope.require_everywhere(Role::Admin)?;
+    // Opening a file may be slow work.
+    let typed = (draft.clone(), clouds.to_vec());
+    let parsed = tokio::task::spawn_blocking(move || parse(&typed.0, &typed.1, true)).await;
+    let mut parsed = parsed.map_err(|e| Error::Stored(e.to_string()))??;
     let secret = match parsed.secret.take() {
         Some(secret) => secret,
         None => NewSecret::make_certificate(&parsed.name, scope.now()).await?,
@@ -232,6 +235,10 @@ pub async fn edit(
             "features": row.features, "sync_interval_minutes": row.sync_interval_minutes })
     };
     let before = facts(&row);
+    if row.sync_interval_minutes != parsed.sync_interval_minutes {
+        // Slots are counted in intervals: those of another length are other numbers.
+        crate::run::plan::renumber(&tx, scope, id, parsed.sync_interval_minutes).await?;
+    }
     let has_certificate = secret_is_certificate(&tx, scope, id).await?;
     let expires_at = if has_certificate {
         row.secret_expires_at

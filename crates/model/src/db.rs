@@ -184,10 +184,7 @@ impl Db {
                         .await
                         .is_ok_and(|(busy, ..)| busy == 0)
                 }
-                Pool::Postgres(pool) => sqlx::query("VACUUM FULL credential_secrets")
-                    .execute(pool)
-                    .await
-                    .is_ok(),
+                Pool::Postgres(pool) => rewrite(pool).await.is_ok(),
             };
             if done {
                 return;
@@ -280,6 +277,27 @@ pub(crate) async fn query_one(
     values: Vec<Value>,
 ) -> Result<Option<QueryResult>, DbErr> {
     conn.query_one_raw(statement(conn, sql, values)).await
+}
+
+/// Rewrites the tables in which secrets are or were, without waiting for a lock for long: whoever
+/// holds it must not keep everybody else from the secrets in use.
+async fn rewrite(pool: &PgPool) -> std::result::Result<(), sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    sqlx::query("SET lock_timeout = '200ms'")
+        .execute(&mut *connection)
+        .await?;
+    let mut done = Ok(());
+    for table in ["credential_secrets", "credentials"] {
+        let sql = format!("VACUUM FULL {table}");
+        let one = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .execute(&mut *connection)
+            .await;
+        done = done.and(one.map(|_| ()));
+    }
+    sqlx::query("RESET lock_timeout")
+        .execute(&mut *connection)
+        .await?;
+    done
 }
 
 fn connect_failed(error: sqlx::Error) -> Error {

@@ -214,7 +214,13 @@ pub async fn create(
             ));
             continue;
         }
-        match create_one(&tx, scope, credential, pair).await {
+        let tenant = scope
+            .find::<tenant::Entity>()
+            .filter(tenant::Column::Id.eq(pair.tenant))
+            .filter(tenant::Column::CredentialId.eq(credential))
+            .one(&tx.conn)
+            .await?;
+        match create_one(&tx, scope, tenant, pair).await {
             Ok(done) => made.push(done),
             Err(Error::Invalid(fields)) => errors.extend(fields),
             Err(Error::Conflict(text)) => errors.push(pair_error(text)),
@@ -238,20 +244,12 @@ fn pair_error(message: String) -> FieldError {
 async fn create_one(
     tx: &Tx,
     scope: &Scope,
-    credential: CredentialId,
+    tenant: Option<Tenant>,
     pair: &Pair,
 ) -> Result<(MappingId, Vec<Run>)> {
-    let tenant = scope
-        .find::<tenant::Entity>()
-        .filter(tenant::Column::Id.eq(pair.tenant))
-        .filter(tenant::Column::CredentialId.eq(credential))
-        .one(&tx.conn)
-        .await?
-        .ok_or_else(|| {
-            Error::Conflict(
-                "An Azure AD company of the list is not known to this credential.".into(),
-            )
-        })?;
+    let tenant = tenant.ok_or_else(|| {
+        Error::Conflict("An Azure AD company of the list is not known to this credential.".into())
+    })?;
     if tenant.state != TenantState::Consented {
         return Err(Error::Conflict(format!(
             "{}: its administrator has not consented. Ask for consent first.",
@@ -339,7 +337,14 @@ async fn save(
         .one(&tx.conn)
         .await?;
     let revived = earlier.is_some();
-    let slots = |id| run::plan::present_slots(scope.now(), id, 24 * 60);
+    let interval = crate::entity::credential::Entity::find_by_id((
+        scope.partner(),
+        tenant.credential_id,
+    ))
+    .one(&tx.conn)
+    .await?
+    .map_or(24 * 60, |c| c.sync_interval_minutes);
+    let slots = |id| run::plan::present_slots(scope.now(), id, interval);
     let mapping = match earlier {
         Some(row) => {
             // Also under another credential: the data is the directory's.
@@ -462,7 +467,11 @@ pub async fn remap(
         tenant: mapping.tenant_id,
         choice: Choice::MapTo(company),
     };
-    let made = create_one(&tx, scope, mapping.credential_id, &pair).await;
+    // The mapping is in scope, so its tenant is, also for a member who is limited to companies.
+    let tenant = tenant::Entity::find_by_id((scope.partner(), mapping.tenant_id))
+        .one(&tx.conn)
+        .await?;
+    let made = create_one(&tx, scope, tenant, &pair).await;
     let made = made.map_err(|e| match e {
         Error::Conflict(text) => Error::field("company_id", text),
         other => other,

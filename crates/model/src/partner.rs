@@ -41,7 +41,7 @@ pub async fn current(scope: &Scope) -> Result<Partner> {
 /// # Errors
 /// [`Error::Invalid`] for a name or contact that is empty or too long.
 pub async fn edit(scope: &Scope, name: &str, contact: &str) -> Result<()> {
-    scope.require(Role::Admin)?;
+    scope.require_everywhere(Role::Admin)?;
     let (name, contact) = (name.trim(), contact.trim());
     if name.is_empty() || name.chars().count() > 120 {
         return Err(Error::field(

@@ -129,6 +129,21 @@ impl Scope {
         }
     }
 
+    /// Refuses a role below `least`, and a membership that is limited to companies: for what belongs
+    /// to the whole partner.
+    pub fn require_everywhere(&self, least: Role) -> Result<()> {
+        self.require(least)?;
+        if self.sees_all_companies() {
+            Ok(())
+        } else {
+            Err(Error::Conflict(
+                "Your membership is limited to some companies; this belongs to the whole \
+                 organisation."
+                    .into(),
+            ))
+        }
+    }
+
     /// Whether the company is inside the scope.
     pub fn sees(&self, company: CompanyId) -> bool {
         self.companies.as_ref().is_none_or(|c| c.contains(&company))

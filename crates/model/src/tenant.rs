@@ -249,6 +249,9 @@ pub(crate) async fn record_consent(
         Some(row) => {
             let id = row.id;
             let mut active: tenant::ActiveModel = row.into();
+            // The binding is unique by these: they must be the credential's of now.
+            active.cloud = Set(credential.cloud.clone());
+            active.client_id = Set(credential.client_id);
             active.display_name = Set(organization.display_name.clone());
             active.default_domain = Set(organization.default_domain.clone());
             active.domains = Set(domains);

@@ -177,7 +177,15 @@ pub(super) fn parse(draft: &Draft, clouds: &[String], secret_needed: bool) -> Re
 ///
 /// # Errors
 /// [`Error::Invalid`] naming each wrong field.
-pub fn parse_new_secret(draft: &Draft) -> Result<NewSecret> {
+pub async fn parse_new_secret(draft: &Draft) -> Result<NewSecret> {
+    // Opening a file may be slow work.
+    let draft = draft.clone();
+    tokio::task::spawn_blocking(move || read_new_secret(&draft))
+        .await
+        .map_err(|e| Error::Stored(e.to_string()))?
+}
+
+fn read_new_secret(draft: &Draft) -> Result<NewSecret> {
     let expires_at = parse_day(&draft.secret_expires)
         .map_err(|message| Error::field("secret_expires", message))?;
     match parse_proof(draft, true, expires_at) {

@@ -210,15 +210,18 @@ pub async fn open(scope: &Scope, keyring: &Keyring, id: CredentialId) -> Result<
     Ok(opened)
 }
 
-/// Opens one secret, whatever its state, to test it before it is used.
-pub async fn open_one(
+/// Opens a certificate that waits for its upload, to try it before it is used.
+pub async fn open_pending(
     scope: &Scope,
     keyring: &Keyring,
+    credential: CredentialId,
     id: CredentialSecretId,
 ) -> Result<Option<Opened>> {
     match find(scope, id).await? {
-        Some(row) => Ok(Some(open_row(scope, keyring, row).await?)),
-        None => Ok(None),
+        Some(row) if row.credential_id == credential && row.state == SecretState::Pending => {
+            Ok(Some(open_row(scope, keyring, row).await?))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -395,20 +398,22 @@ pub async fn remove(scope: &Scope, id: CredentialId, secret: CredentialSecretId)
     Ok(true)
 }
 
-/// Keeps the refresh token that came with a token, in the place of the one that was used. Microsoft
-/// hands out one each time; it is no action of anybody and leaves no audit row.
+/// Keeps the refresh token that came with a token, in the place of the one that was `used`, unless
+/// somebody authorised anew meanwhile. Microsoft hands out one each time; it is no action of anybody
+/// and leaves no audit row.
 pub async fn rotate(
     scope: &Scope,
     keyring: &Keyring,
     id: CredentialId,
+    used: CredentialSecretId,
     token: &Secret,
 ) -> Result<()> {
     let tx = scope.begin().await?;
     let Some(row) = Entity::find()
         .filter(Column::PartnerId.eq(scope.partner()))
         .filter(Column::CredentialId.eq(id))
+        .filter(Column::Id.eq(used))
         .filter(Column::Kind.eq(SecretKind::RefreshToken))
-        .filter(Column::State.eq(SecretState::Current))
         .one(&tx.conn)
         .await?
     else {

@@ -253,6 +253,7 @@ entity!(consent_request, "consent_requests", /// One attempt to have a tenant's 
     finished_at: Option<Timestamp>,
     link_id: Option<ConsentLinkId>,
     administrator: Option<String>,
+    person_id: Option<uuid::Uuid>,
     unexpected: Option<String>,
     checks: i64,
     next_check_at: Option<Timestamp>,

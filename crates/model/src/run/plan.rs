@@ -83,6 +83,31 @@ pub(crate) fn present_slots(now: Timestamp, mapping: MappingId, minutes: i64) ->
     )
 }
 
+/// After a change of a credential's interval: its mappings wait for the next slot of the new length.
+pub(crate) async fn renumber(
+    tx: &crate::db::Tx,
+    scope: &Scope,
+    credential: crate::CredentialId,
+    minutes: i64,
+) -> Result<()> {
+    let mappings = mapping::Entity::find()
+        .filter(mapping::Column::PartnerId.eq(scope.partner()))
+        .filter(mapping::Column::CredentialId.eq(credential))
+        .filter(mapping::Column::IntervalMinutes.is_null())
+        .all(&tx.conn)
+        .await?;
+    for mapping in mappings {
+        let (slot, _) = present_slots(scope.now(), mapping.id, minutes);
+        execute(
+            &tx.conn,
+            "UPDATE mappings SET planned_directory = $1 WHERE partner_id = $2 AND id = $3",
+            vec![slot.into(), scope.partner().into(), mapping.id.into()],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
 /// The number of the slot that `now` falls into. Each mapping and kind has its own stable place in
 /// the interval, so that thousands of mappings do not start together.
 fn slot(now: Timestamp, mapping: MappingId, kind: RunKind, minutes: i64) -> i64 {

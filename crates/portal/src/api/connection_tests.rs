@@ -93,7 +93,7 @@ pub(crate) struct New {
 #[utoipa::path(post, path = "/api/v1/credentials/{id}/tests", request_body = New,
     params(("id" = Uuid, Path)), responses(
     (status = 201, body = View), (status = 400, body = Problem), (status = 401, body = Problem),
-    (status = 403, body = Problem), (status = 404, body = Problem)))]
+    (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn create(
     portal: web::Data<Portal>,
     principal: Signed,
@@ -107,7 +107,7 @@ pub(crate) async fn create(
     let directory = new
         .directory_id
         .map_or(credential.directory_id, DirectoryId);
-    let begun = connection_test::begin(scope, *id, directory).await?;
+    let begun = connection_test::begin(scope, &credential, directory).await?;
     portal
         .consent
         .test_connection(scope, &credential, &begun)

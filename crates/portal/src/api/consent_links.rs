@@ -126,7 +126,7 @@ pub(crate) async fn create(
 /// Withdraw a consent link
 #[utoipa::path(delete, path = "/api/v1/consent-links/{id}", params(("id" = Uuid, Path)), responses(
     (status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
-    (status = 404, body = Problem)))]
+    (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(crate) async fn delete(principal: Signed, id: web::Path<ConsentLinkId>) -> Answer {
     if consent_link::withdraw(&principal.scope, *id).await? {
         Ok(HttpResponse::NoContent().finish())

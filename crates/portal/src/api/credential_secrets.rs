@@ -136,11 +136,11 @@ pub(crate) async fn promote(
     let credential = credential::get(scope, id)
         .await?
         .ok_or(ApiProblem::NotFound)?;
-    let opened = secret::open_one(scope, &connection.keyring, secret_id)
+    let opened = secret::open_pending(scope, &connection.keyring, id, secret_id)
         .await?
         .ok_or(ApiProblem::NotFound)?;
     let tried = connection
-        .try_stored(scope, &credential, credential.directory_id, &opened)
+        .try_stored(scope, &credential, &opened)
         .await?;
     if let Err(error) = tried {
         return Err(model::Error::Invalid(vec![refusal("certificate", &error)]).into());

@@ -54,7 +54,7 @@ pub(super) async fn ended(request: &HttpRequest, portal: &Portal, ended: Authori
     {
         let scope = signed.scope.clone();
         let directory = credential.directory_id;
-        let begun = connection_test::begin(&scope, credential.id, directory).await?;
+        let begun = connection_test::begin(&scope, &credential, directory).await?;
         let to = format!("{}#test", page_of(credential.id));
         let consent = portal.consent.clone();
         actix_web::rt::spawn(async move {

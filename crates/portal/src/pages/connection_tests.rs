@@ -112,7 +112,7 @@ pub(crate) async fn create(
         .ok_or(PageProblem::NotFound)?;
     let directory = credential::parse_guid(&form.directory_id)
         .map_or(credential.directory_id, DirectoryId);
-    let begun = connection_test::begin(&principal.scope, *id, directory).await?;
+    let begun = connection_test::begin(&principal.scope, &credential, directory).await?;
     let scope = principal.scope.clone();
     actix_web::rt::spawn(async move {
         let ended = portal

@@ -73,6 +73,10 @@ pub(crate) async fn withdraw(
     path: web::Path<(CredentialId, ConsentLinkId)>,
 ) -> Answer {
     let (id, link) = path.into_inner();
+    let found = consent_link::get(&principal.scope, link).await?;
+    if found.is_none_or(|l| l.credential_id != id) {
+        return Err(PageProblem::NotFound);
+    }
     if !consent_link::withdraw(&principal.scope, link).await? {
         return Err(PageProblem::NotFound);
     }

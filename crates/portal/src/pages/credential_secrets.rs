@@ -112,13 +112,13 @@ pub(crate) async fn renew(
         secret::add_pending(scope, &connection.keyring, credential.id, &made).await?;
         return Ok(());
     }
-    let new = credential::parse_new_secret(draft)?;
+    let new = credential::parse_new_secret(draft).await?;
     let field = match new {
         NewSecret::Certificate(_) => "certificate",
         _ => "client_secret",
     };
     let tried = connection
-        .try_secret(scope, credential, credential.directory_id, &new)
+        .try_secret(scope, credential, &new)
         .await?;
     if let Err(error) = tried {
         return Err(PageOrFields::Fields(vec![refusal(field, &error)]));
@@ -194,11 +194,11 @@ pub(crate) async fn promote(
     let credential = load(&principal, id).await?;
     let connection = &portal.consent.connection;
     let scope = &principal.scope;
-    let opened = secret::open_one(scope, &connection.keyring, secret_id)
+    let opened = secret::open_pending(scope, &connection.keyring, id, secret_id)
         .await?
         .ok_or(PageProblem::NotFound)?;
     let tried = connection
-        .try_stored(scope, &credential, credential.directory_id, &opened)
+        .try_stored(scope, &credential, &opened)
         .await?;
     if let Err(error) = tried {
         let refused = refusal("certificate", &error);

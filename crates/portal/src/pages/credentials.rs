@@ -275,7 +275,10 @@ pub(super) async fn show_credential(
         .map(|t| {
             let drift = t
                 .granted_list()
-                .map(|granted| Drift::of(&required, &granted))
+                .map(|granted| {
+                    let is_home = t.directory_id == credential.directory_id;
+                    Drift::of(&required, &granted, is_home)
+                })
                 .unwrap_or_default();
             (t, drift)
         })

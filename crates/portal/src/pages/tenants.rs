@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, web};
 use askama::Template;
 use consent::permission::{self, Drift};
 use model::{
-    CredentialId, Feature, SubscribedSku, Tenant, TenantId, TenantState,
+    CredentialId, SubscribedSku, Tenant, TenantId, TenantState,
     credential::{self, Credential},
     directory,
     mapping::{self, MappingRow},
@@ -131,7 +131,10 @@ pub(crate) async fn index(
             let credential = credentials.iter().find(|c| c.id == tenant.credential_id)?;
             let drift = tenant
                 .granted_list()
-                .map(|g| Drift::of(&permission::required_by(credential), &g))
+                .map(|g| {
+                    let is_home = tenant.directory_id == credential.directory_id;
+                    Drift::of(&permission::required_by(credential), &g, is_home)
+                })
                 .unwrap_or_default();
             Some(Row {
                 credential: credential.name.clone(),
@@ -210,14 +213,12 @@ pub(crate) async fn show(
         None => vec![],
     };
     let mut required = permission::required_by(&credential);
-    if tenant.directory_id != credential.directory_id {
-        // What is used in the partner's own directory alone is granted with the rest, and shown there.
-        required.retain(|p| !p.home_only || credential.uses(Feature::Mail));
-    }
+    let is_home = tenant.directory_id == credential.directory_id;
+    required.retain(|p| is_home || !p.home_only);
     let granted = tenant.granted_list();
     let drift = granted
         .as_ref()
-        .map(|g| Drift::of(&permission::required_by(&credential), g))
+        .map(|g| Drift::of(&permission::required_by(&credential), g, is_home))
         .unwrap_or_default();
     let shown = Show {
         page,
