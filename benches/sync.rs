@@ -416,7 +416,11 @@ async fn main() {
         secret: after(&printed, "Client secret: ").to_owned(),
         home: after(&printed, "Tenant ID: ").to_owned(),
     };
-    let http = Client::builder().no_proxy().build().unwrap();
+    let http = Client::builder()
+        .no_proxy()
+        .cookie_store(true)
+        .build()
+        .unwrap();
     let folder = tempfile::tempdir().unwrap();
     println!("{users} users, {groups} groups, {memberships} memberships, MFA registration");
     let (took, memory, run) = product(&http, &world, folder.path()).await;

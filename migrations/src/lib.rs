@@ -52,6 +52,7 @@ mod m17_consent_links;
 mod m18_tenant_permissions;
 mod m19_connection_tests;
 mod m20_subscribed_skus;
+mod m21_credential_mail;
 
 async fn execute(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
     let (uuid, bytes) = match manager.get_database_backend() {
@@ -93,6 +94,7 @@ impl MigratorTrait for Migrator {
             Box::new(m18_tenant_permissions::Change),
             Box::new(m19_connection_tests::Change),
             Box::new(m20_subscribed_skus::Change),
+            Box::new(m21_credential_mail::Change),
         ]
     }
 }

@@ -29,28 +29,43 @@ fn secret_of(app: &TestApp, index: usize) -> Value {
 }
 
 async fn test(app: &TestApp, credential: &str) -> Value {
-    app.post(&format!("/credentials/{credential}/tests"), json!({})).await
+    app.post(&format!("/credentials/{credential}/tests"), json!({}))
+        .await
 }
 
 fn line<'a>(test: &'a Value, what: &str) -> &'a Value {
-    test["lines"].as_array().unwrap().iter().find(|l| l["what"] == what)
+    test["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|l| l["what"] == what)
         .unwrap_or_else(|| panic!("no line {what} in {test}"))
 }
 
 async fn state(app: &TestApp, credential: &str) -> String {
-    text(&app.get(&format!("/credentials/{credential}")).await, "state")
+    text(
+        &app.get(&format!("/credentials/{credential}")).await,
+        "state",
+    )
 }
 
 /// The directory of a credential, mapped; answers the mapping's id.
 async fn mapped(app: &TestApp, credential: &str) -> String {
-    let tenants = app.get(&format!("/tenants?credential_id={credential}")).await;
+    let tenants = app
+        .get(&format!("/tenants?credential_id={credential}"))
+        .await;
     let tenant = text(&tenants["value"][0], "id");
-    text(&app.post("/mappings", json!({ "tenant_id": tenant })).await, "id")
+    text(
+        &app.post("/mappings", json!({ "tenant_id": tenant })).await,
+        "id",
+    )
 }
 
 /// Begins the authorisation of a delegated connection; answers Microsoft's URL.
 async fn authorise(browser: &Browser, credential: &str) -> String {
-    let answer = browser.post(&format!("{CREDENTIALS}/{credential}/authorisations"), &[]).await;
+    let answer = browser
+        .post(&format!("{CREDENTIALS}/{credential}/authorisations"), &[])
+        .await;
     assert_eq!(answer.status(), 303, "{}", answer.text().await.unwrap());
     location(&answer)
 }
@@ -405,6 +420,55 @@ on_both! {
         assert!(browser.page("/settings/integrations/entra/tenants?state=drift").await.contains("Halden MSP"));
     }
 
+    async fn mail_is_sent_from_the_chosen_mailbox(app) {
+        let id = credential(&app, 0, json!({ "client_secret": app.application().secret, "features": ["mail"] })).await;
+        let browser = app.browser().await;
+        let path = format!("{CREDENTIALS}/{id}/mail");
+        let answer = browser.post(&path, &[("mail_from", "no address"), ("mail_to", "a@b.example, c@d.example"), ("action", "test")]).await;
+        assert_eq!(answer.status(), 422);
+        let page = answer.text().await.unwrap();
+        assert!(page.matches("Enter one e-mail address").count() == 2 && page.contains("value=\"no address\""), "{page}");
+        // Not granted yet: said, with what to do.
+        app.sim.grant(app.application().home, app.application().client_id);
+        let mail = [("mail_from", "contact@haldenmsp.example"), ("mail_to", "inbox@elsewhere.example"), ("action", "test")];
+        let page = browser.post(&path, &mail).await.text().await.unwrap();
+        assert!(page.contains("Authorization_RequestDenied"), "{page}");
+        let mut roles = app.application().roles.clone();
+        roles.push("Mail.Send");
+        app.sim.set_manifest(app.application().client_id, &roles);
+        app.sim.grant(app.application().home, app.application().client_id);
+        app.connection.tokens.forget(&graph::Grantee { owner: app.partner.0, cloud: "custom".into(),
+            tenant: app.application().home, client_id: app.application().client_id });
+        let page = browser.post(&path, &mail).await.text().await.unwrap();
+        assert!(page.contains("was handed to Microsoft"), "{page}");
+        let restrict = format!("New-ApplicationAccessPolicy -AppId {} -PolicyScopeGroupId contact@haldenmsp.example", app.application().client_id);
+        assert!(page.contains(&restrict), "{page}");
+        let mails = app.sim.mails();
+        assert_eq!(mails.len(), 1);
+        assert_eq!(mails[0].0, "contact@haldenmsp.example");
+        assert_eq!(mails[0].1["message"]["toRecipients"][0]["emailAddress"]["address"], "inbox@elsewhere.example");
+        // Where mail is off there is nothing to send with.
+        let off = credential(&app, 1, json!({ "kind": "single_tenant", "client_secret": app.sim.world().applications[1].secret })).await;
+        assert!(!browser.page(&format!("{CREDENTIALS}/{off}")).await.contains("Sender"));
+        let answer = browser.post(&format!("{CREDENTIALS}/{off}/mail"), &mail).await;
+        assert_eq!(answer.status(), 409);
+    }
+
+    async fn credential_guides_say_what_each_kind_registers(app) {
+        let browser = app.browser().await;
+        let guide = |kind: &'static str| {
+            let browser = &browser;
+            async move { browser.page(&format!("{CREDENTIALS}/new?kind={kind}")).await }
+        };
+        let multi = guide("multi_tenant").await;
+        assert!(multi.contains("(multitenant)") && multi.contains(&format!("{}/consent/callback", app.url)), "{multi}");
+        assert!(multi.contains("&quot;type&quot;: &quot;Role&quot;") || multi.contains("&#34;type&#34;: &#34;Role&#34;"), "{multi}");
+        let single = guide("single_tenant").await;
+        assert!(single.contains("this organizational directory only") && single.contains("Leave the redirect URI blank") && single.contains("Grant admin consent"), "{single}");
+        let delegated = guide("delegated").await;
+        assert!(delegated.contains("/consent/callback") && delegated.contains("Scope") && !delegated.contains("498476ce-e0fe"), "{delegated}");
+    }
+
     async fn the_test_of_a_connection_explains_each_failure(app) {
         let id = credential(&app, 0, secret_of(&app, 0)).await;
         app.sim.grant(app.application().home, app.application().client_id);
@@ -599,52 +663,96 @@ fn after_revoke_no_byte_of_the_secret_is_left() {
         app.sim.add_certificate(0, &certificate.certificate.der);
         let (_, mapping) = app.connected("Contoso").await;
         let id = text(&app.get("/credentials").await["value"][0], "id");
-        let file = format!("{}{}", pem("PRIVATE KEY", &certificate.private_key), certificate.certificate.pem());
-        app.post(&format!("/credentials/{id}/secrets"), json!({ "certificate": file })).await;
+        let file = format!(
+            "{}{}",
+            pem("PRIVATE KEY", &certificate.private_key),
+            certificate.certificate.pem()
+        );
+        app.post(
+            &format!("/credentials/{id}/secrets"),
+            json!({ "certificate": file }),
+        )
+        .await;
         app.drain().await;
         let path = app.directory.path().join("t.db");
         let db = rusqlite::Connection::open(&path).unwrap();
         let sealed: Vec<Vec<u8>> = db
             .prepare("SELECT sealed FROM credential_secrets UNION ALL SELECT content_key FROM credential_secrets").unwrap()
             .query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-        assert_eq!(sealed.len(), 4, "a current certificate and the secret that it replaced");
+        assert_eq!(
+            sealed.len(),
+            4,
+            "a current certificate and the secret that it replaced"
+        );
         let mut needles = sealed;
         needles.push(secret.as_bytes().to_vec());
         needles.push(certificate.private_key[700..800].to_vec());
         let copy = app.directory.path().join("copy.db");
         let files = || -> Vec<Vec<u8>> {
-            std::fs::read_dir(app.directory.path()).unwrap()
-                .map(|f| f.unwrap().path()).filter(|p| p.to_string_lossy().contains(".db"))
-                .map(|p| std::fs::read(p).unwrap()).collect()
+            std::fs::read_dir(app.directory.path())
+                .unwrap()
+                .map(|f| f.unwrap().path())
+                .filter(|p| p.to_string_lossy().contains(".db"))
+                .map(|p| std::fs::read(p).unwrap())
+                .collect()
         };
-        let found = |needle: &[u8]| files().iter().any(|f| f.windows(needle.len()).any(|w| w == needle));
-        assert!(needles[..4].iter().all(|n| found(n)), "the search finds what is there");
-        assert!(needles[4..].iter().all(|n| !found(n)), "no plaintext was ever written");
+        let found = |needle: &[u8]| {
+            files()
+                .iter()
+                .any(|f| f.windows(needle.len()).any(|w| w == needle))
+        };
+        assert!(
+            needles[..4].iter().all(|n| found(n)),
+            "the search finds what is there"
+        );
+        assert!(
+            needles[4..].iter().all(|n| !found(n)),
+            "no plaintext was ever written"
+        );
         drop(db);
-        app.post(&format!("/credentials/{id}/revoke"), json!({})).await;
+        app.post(&format!("/credentials/{id}/revoke"), json!({}))
+            .await;
         let db = rusqlite::Connection::open(&path).unwrap();
-        db.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+        db.execute("VACUUM INTO ?1", [copy.to_str().unwrap()])
+            .unwrap();
         assert!(copy.exists());
         for needle in &needles {
-            assert!(!found(needle), "{} bytes of a secret, its ciphertext or its key are left", needle.len());
+            assert!(
+                !found(needle),
+                "{} bytes of a secret, its ciphertext or its key are left",
+                needle.len()
+            );
         }
         // History stays readable, and a sync refuses.
         let runs = app.all(&format!("/runs?mapping_id={mapping}")).await;
         assert!(!runs.is_empty());
         let refused = app.sync(&mapping, "directory").await;
-        assert!(refused["error"].as_str().unwrap().contains("revoked"), "{refused}");
+        assert!(
+            refused["error"].as_str().unwrap().contains("revoked"),
+            "{refused}"
+        );
     });
 }
 
 /// GUIDs of the permissions are Microsoft's, where the reference is on this machine.
 #[test]
 fn permissions_have_microsofts_guids() {
-    let Some(path) = crate::app::shared("microsoft/permissions.json") else { return };
+    let Some(path) = crate::app::shared("microsoft/permissions.json") else {
+        return;
+    };
     let reference: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let all = reference["permissions"].as_array().unwrap();
     for permission in consent::permission::MANIFEST {
         let found = all.iter().find(|p| p["name"] == permission.name).unwrap();
-        assert_eq!(found["application"]["id"], permission.role, "{}", permission.name);
-        assert_eq!(found["delegated"]["id"], permission.scope, "{}", permission.name);
+        assert_eq!(
+            found["application"]["id"], permission.role,
+            "{}",
+            permission.name
+        );
+        assert_eq!(
+            found["delegated"]["id"], permission.scope,
+            "{}",
+            permission.name
+        );
     }
 }

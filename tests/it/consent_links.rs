@@ -22,7 +22,9 @@ async fn link(app: &TestApp, body: Value) -> (String, Value) {
 
 async fn links(app: &TestApp) -> Value {
     let credential = text(&app.get("/credentials").await["value"][0], "id");
-    app.get(&format!("/consent-links?credential_id={credential}")).await["value"].clone()
+    app.get(&format!("/consent-links?credential_id={credential}"))
+        .await["value"]
+        .clone()
 }
 
 on_both! {

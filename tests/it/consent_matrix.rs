@@ -19,12 +19,18 @@ struct Matrix<'a> {
 
 impl Matrix<'_> {
     async fn audited(&self) -> i64 {
-        model::audit::verify(&self.app.db, self.app.partner).await.unwrap().unwrap()
+        model::audit::verify(&self.app.db, self.app.partner)
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     /// Checks a page against what it must say, that nothing is connected, and that it was audited.
     async fn refused(&mut self, name: &str, before: i64, page: &str, expected: &str) {
-        assert!(page.contains(expected), "{name}: expected {expected:?} in {page}");
+        assert!(
+            page.contains(expected),
+            "{name}: expected {expected:?} in {page}"
+        );
         assert!(!page.contains("<script>alert"), "{name}");
         assert_eq!(tenants(self.app).await, 0, "{name}");
         if before >= 0 {
@@ -34,7 +40,13 @@ impl Matrix<'_> {
     }
 
     /// A return of the consent step, edited, and the page at its end.
-    async fn edited(&mut self, name: &str, pin: bool, expected: &str, edit: impl Fn(&str) -> String) {
+    async fn edited(
+        &mut self,
+        name: &str,
+        pin: bool,
+        expected: &str,
+        edit: impl Fn(&str) -> String,
+    ) {
         let own = self.own.clone();
         let url = begin(self.app, &self.browser, if pin { &own } else { "" }).await;
         let back = decide(&self.browser, &url, &format!("{own}/admin"), "accept").await;
@@ -47,7 +59,11 @@ impl Matrix<'_> {
     async fn query(&mut self, name: &str, expected: &str, query: &str) {
         let own = self.own.clone();
         let url = begin(self.app, &self.browser, &own).await;
-        let state = parameters(&url).into_iter().find(|(n, _)| n == "state").unwrap().1;
+        let state = parameters(&url)
+            .into_iter()
+            .find(|(n, _)| n == "state")
+            .unwrap()
+            .1;
         let ours = query.contains("{state}");
         let before = if ours { self.audited().await } else { -1 };
         let path = format!("/consent/callback?{}", query.replace("{state}", &state));
@@ -62,7 +78,14 @@ impl Matrix<'_> {
 
     /// Microsoft's sign-in of the proving step, where another account than the consenting one is
     /// chosen.
-    async fn proved_as(&mut self, name: &str, tenant: &str, pin: bool, account: &str, expected: &str) {
+    async fn proved_as(
+        &mut self,
+        name: &str,
+        tenant: &str,
+        pin: bool,
+        account: &str,
+        expected: &str,
+    ) {
         let proof = self.at_proof(tenant, pin).await;
         let back = decide(&self.browser, &proof, account, "accept").await;
         let before = self.audited().await;
@@ -73,10 +96,17 @@ impl Matrix<'_> {
     /// A request whose consent step says `tenant`, stopped where the person is to sign in.
     async fn at_proof(&self, tenant: &str, pin: bool) -> String {
         let url = begin(self.app, &self.browser, if pin { tenant } else { "" }).await;
-        let state = parameters(&url).into_iter().find(|(n, _)| n == "state").unwrap().1;
+        let state = parameters(&url)
+            .into_iter()
+            .find(|(n, _)| n == "state")
+            .unwrap()
+            .1;
         let forged = format!("/consent/callback?admin_consent=True&tenant={tenant}&state={state}");
         let proof = location(&self.browser.get(&forged).await);
-        assert!(proof.contains("/organizations/oauth2/v2.0/authorize?"), "{proof}");
+        assert!(
+            proof.contains("/organizations/oauth2/v2.0/authorize?"),
+            "{proof}"
+        );
         proof
     }
 }
@@ -291,10 +321,19 @@ fn roles_of_the_token_are_enough() {
         let app = TestApp::start_with(crate::app::Database::Sqlite, world, true).await;
         let browser = app.browser().await;
         let tenant = app.directory("Contoso").id.to_string();
-        for (account, expected) in [("appadmin", "may not consent"), ("user", "may not consent"), ("admin", "Consent granted")] {
+        for (account, expected) in [
+            ("appadmin", "may not consent"),
+            ("user", "may not consent"),
+            ("admin", "Consent granted"),
+        ] {
             let url = begin(&app, &browser, &tenant).await;
-            let state = parameters(&url).into_iter().find(|(n, _)| n == "state").unwrap().1;
-            app.sim.grant(app.directory("Contoso").id, app.application().client_id);
+            let state = parameters(&url)
+                .into_iter()
+                .find(|(n, _)| n == "state")
+                .unwrap()
+                .1;
+            app.sim
+                .grant(app.directory("Contoso").id, app.application().client_id);
             let forged = format!("/consent/callback?tenant={tenant}&state={state}");
             let proof = location(&browser.get(&forged).await);
             let back = decide(&browser, &proof, &format!("{tenant}/{account}"), "accept").await;

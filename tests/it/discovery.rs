@@ -12,16 +12,25 @@ use crate::{
 async fn own(app: &TestApp, features: &[&str]) -> String {
     let application = &app.sim.world().applications[1];
     app.sim.grant(application.home, application.client_id);
-    let made = app.post("/credentials", json!({
-        "kind": "single_tenant", "name": "Own directory", "cloud": "custom",
-        "directory_id": application.home, "client_id": application.client_id,
-        "client_secret": application.secret, "features": features,
-    })).await;
+    let made = app
+        .post(
+            "/credentials",
+            json!({
+                "kind": "single_tenant", "name": "Own directory", "cloud": "custom",
+                "directory_id": application.home, "client_id": application.client_id,
+                "client_secret": application.secret, "features": features,
+            }),
+        )
+        .await;
     text(&made, "id")
 }
 
 async fn discovered(app: &TestApp) -> Vec<Value> {
-    app.all("/tenants").await.into_iter().filter(|t| t["state"] == "discovered").collect()
+    app.all("/tenants")
+        .await
+        .into_iter()
+        .filter(|t| t["state"] == "discovered")
+        .collect()
 }
 
 on_both! {

@@ -13,18 +13,20 @@
 
 mod app;
 mod bad_input;
+mod companies;
 mod connections;
 mod consent_flow;
 mod consent_links;
 mod consent_matrix;
 mod crash;
 mod discovery;
+mod documents;
 mod isolation;
-mod companies;
 mod main_job;
 mod metadata;
 mod pages;
 mod schedule;
+mod suggestions;
 mod sync_faults;
 
 /// Defines a test for both databases.

@@ -111,7 +111,12 @@ impl Consent {
             Some(client) => client,
             None => {
                 return test
-                    .add(failure("Token", Verdict::Failed, &GraphError::Revoked, began))
+                    .add(failure(
+                        "Token",
+                        Verdict::Failed,
+                        &GraphError::Revoked,
+                        began,
+                    ))
                     .await;
             }
         };
@@ -158,15 +163,13 @@ impl Consent {
         permissions(test, credential, &client, &cloud, is_home).await?;
         licences(test, &client).await?;
 
-        if is_home
-            && !test.has(Verdict::Failed)
-            && credential.kind != CredentialKind::MultiTenant
-        {
+        if is_home && !test.has(Verdict::Failed) && credential.kind != CredentialKind::MultiTenant {
             let began = Instant::now();
             match authorisation::connect(scope, credential, &organization.facts).await {
                 Ok(_) => {}
                 Err(model::Error::Conflict(why)) => {
-                    test.add(line("Tenant", Verdict::Failed, why, began)).await?;
+                    test.add(line("Tenant", Verdict::Failed, why, began))
+                        .await?;
                 }
                 Err(other) => return Err(other.into()),
             }
@@ -269,8 +272,7 @@ async fn sign_in_service(
 ) -> Result<bool, Error> {
     let began = Instant::now();
     let what = "Sign-in service";
-    let found =
-        oidc::discover(connection.tokens.http(), cloud, &directory.to_string()).await;
+    let found = oidc::discover(connection.tokens.http(), cloud, &directory.to_string()).await;
     let discovery = match found {
         Ok(discovery) => discovery,
         Err(error) => {
@@ -297,7 +299,9 @@ async fn sign_in_service(
     };
     let remedy = match verdict {
         Verdict::Ok => "",
-        _ => "Set this server's clock, best by NTP: Microsoft refuses what is signed in the future or the past.",
+        _ => {
+            "Set this server's clock, best by NTP: Microsoft refuses what is signed in the future or the past."
+        }
     };
     test.add(Line {
         remedy: remedy.into(),
@@ -417,11 +421,17 @@ async fn licences(test: &mut Test<'_>, client: &GraphClient) -> Result<(), Error
         ),
         ("Intune", "INTUNE_A", "Managed devices stay unknown."),
     ] {
-        let has = plans.contains(&plan) || (plan == "AAD_PREMIUM" && plans.contains(&"AAD_PREMIUM_P2"));
+        let has =
+            plans.contains(&plan) || (plan == "AAD_PREMIUM" && plans.contains(&"AAD_PREMIUM_P2"));
         let told = if has {
             line(what, Verdict::Ok, "Licensed.", began)
         } else {
-            line(what, Verdict::Skipped, format!("Not licensed: {without}"), began)
+            line(
+                what,
+                Verdict::Skipped,
+                format!("Not licensed: {without}"),
+                began,
+            )
         };
         test.add(told).await?;
     }
@@ -442,17 +452,19 @@ fn end_of(
             .iter()
             .find(|c| {
                 // Graph answers the bytes in base64; the portal's manifest shows hexadecimal.
-                c.custom_key_identifier.as_deref().is_some_and(|id| {
-                    id == base64 || id.eq_ignore_ascii_case(&thumbprint)
-                })
+                c.custom_key_identifier
+                    .as_deref()
+                    .is_some_and(|id| id == base64 || id.eq_ignore_ascii_case(&thumbprint))
             })
             .and_then(|c| c.end_date_time)
             .map(Timestamp::from);
     }
     let text = current.text().ok()?;
-    let mut fitting = secrets
-        .iter()
-        .filter(|s| s.hint.as_deref().is_some_and(|h| !h.is_empty() && text.starts_with(h)));
+    let mut fitting = secrets.iter().filter(|s| {
+        s.hint
+            .as_deref()
+            .is_some_and(|h| !h.is_empty() && text.starts_with(h))
+    });
     match (fitting.next(), fitting.next()) {
         // Two secrets that begin alike cannot be told apart.
         (Some(one), None) => one.end_date_time.map(Timestamp::from),

@@ -188,7 +188,10 @@ pub async fn resolve(
     if wanted.len() > MAX_DOMAINS {
         return Err(model::Error::field(
             "domains",
-            format!("At most {MAX_DOMAINS} domains at a time; these are {}.", wanted.len()),
+            format!(
+                "At most {MAX_DOMAINS} domains at a time; these are {}.",
+                wanted.len()
+            ),
         )
         .into());
     }
@@ -244,16 +247,21 @@ async fn look_up(
     if !is_id && !domain_like {
         return Err("This is no domain and no tenant ID.".into());
     }
-    let discovery = oidc::discover(http, cloud, line)
-        .await
-        .map_err(|error| match error.class() {
-            Class::Consent => "Microsoft knows no tenant with it in this cloud.".to_owned(),
-            _ => error.sentence(),
-        })?;
+    let discovery =
+        oidc::discover(http, cloud, line)
+            .await
+            .map_err(|error| match error.class() {
+                Class::Consent => "Microsoft knows no tenant with it in this cloud.".to_owned(),
+                _ => error.sentence(),
+            })?;
     let mut found = Found {
         directory: DirectoryId(discovery.tenant),
         display_name: String::new(),
-        domain: if is_id { String::new() } else { line.to_owned() },
+        domain: if is_id {
+            String::new()
+        } else {
+            line.to_owned()
+        },
         relationship: None,
     };
     if let Some(client) = client {

@@ -9,6 +9,7 @@
 pub mod authorisation;
 pub mod connection_test;
 pub mod discovery;
+pub mod mail;
 pub mod permission;
 
 mod microsoft;

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use graph::{
-    Class, ClientCredential, Cloud, Clouds, Error as GraphError, Grantee, GraphClient, Limiter, Meter,
-    Proof, ProofSource, Request, SigningKey, TokenSource, types,
+    Class, ClientCredential, Cloud, Clouds, Error as GraphError, Grantee, GraphClient, Limiter,
+    Meter, Proof, ProofSource, Request, SigningKey, TokenSource, types,
 };
 use keys::{Keyring, Secret};
 use model::{
@@ -255,8 +255,7 @@ impl Connection {
             .iter()
             .find(|t| t.state == TenantState::Consented)
             .map_or(credential.directory_id, |t| t.directory_id);
-        let client =
-            alone.client_with(scope, credential, directory, Arc::new(source), "normal")?;
+        let client = alone.client_with(scope, credential, directory, Arc::new(source), "normal")?;
         Ok(match client.authenticate().await {
             Err(error) if error.class() == Class::Consent && credential.is_unused() => Ok(()),
             other => other,

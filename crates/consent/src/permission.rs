@@ -5,10 +5,7 @@
 //! reference, checked against two published files).
 
 use graph::{Class, Cloud, Error as GraphError, GraphClient, Meter, Request, types};
-use model::{
-    ClientId, CredentialKind, Feature,
-    credential::Credential,
-};
+use model::{ClientId, CredentialKind, Feature, credential::Credential};
 use serde_json::{Value, json};
 
 /// Microsoft Graph's own application id.
@@ -246,7 +243,11 @@ pub fn required_resource_access(kind: CredentialKind, features: &[Feature]) -> V
 impl Permission {
     /// Tries the cheapest call that needs it; `None` where no reading call does, or where this cloud
     /// does not have the service.
-    pub async fn try_it(&self, client: &GraphClient, cloud: &Cloud) -> Option<Result<(), GraphError>> {
+    pub async fn try_it(
+        &self,
+        client: &GraphClient,
+        cloud: &Cloud,
+    ) -> Option<Result<(), GraphError>> {
         let path = self.probe?;
         if path.starts_with("/security/") && !cloud.has_secure_scores
             || path.starts_with("/tenantRelationships/") && !cloud.has_delegated_admin
@@ -256,8 +257,10 @@ impl Permission {
         let request = match path {
             // These take no $top.
             "/organization" | "/domains" => Request::get(path),
-            "/roleManagement/directory/roleAssignments" => Request::get(path)
-                .query("$filter", &format!("roleDefinitionId eq '{}'", graph::oidc::CONSENTING_ROLES[0])),
+            "/roleManagement/directory/roleAssignments" => Request::get(path).query(
+                "$filter",
+                &format!("roleDefinitionId eq '{}'", graph::oidc::CONSENTING_ROLES[0]),
+            ),
             _ => Request::get(path).top(1),
         };
         let answer = client
@@ -303,12 +306,18 @@ pub async fn granted(
             &meter,
         )
         .await?;
-    let request = Request::get(format!("/servicePrincipals/{}/appRoleAssignments", principal.id));
+    let request = Request::get(format!(
+        "/servicePrincipals/{}/appRoleAssignments",
+        principal.id
+    ));
     let assignments: Vec<types::AppRoleAssignment> = client.read_all(&request, &meter).await?;
     let mut names = Vec::with_capacity(assignments.len());
     let mut unknown = Vec::new();
     for assignment in assignments {
-        match MANIFEST.iter().find(|p| p.role.eq_ignore_ascii_case(&assignment.app_role_id)) {
+        match MANIFEST
+            .iter()
+            .find(|p| p.role.eq_ignore_ascii_case(&assignment.app_role_id))
+        {
             Some(permission) => names.push(permission.name.to_owned()),
             None => unknown.push(assignment),
         }
@@ -381,9 +390,16 @@ mod tests {
     #[test]
     fn a_feature_that_is_off_asks_for_nothing() {
         let names = |features: &[Feature]| -> Vec<&str> {
-            required(CredentialKind::MultiTenant, features).iter().map(|p| p.name).collect()
+            required(CredentialKind::MultiTenant, features)
+                .iter()
+                .map(|p| p.name)
+                .collect()
         };
-        assert!(!names(DEFAULT_FEATURES).iter().any(|n| n.starts_with("Mail")));
+        assert!(
+            !names(DEFAULT_FEATURES)
+                .iter()
+                .any(|n| n.starts_with("Mail"))
+        );
         assert!(!names(&[]).contains(&"SecurityEvents.Read.All"));
         assert!(names(&[Feature::Mail]).contains(&"Mail.Send"));
         assert!(!names(DEFAULT_FEATURES).contains(&"Directory.Read.All"));

@@ -174,6 +174,40 @@ impl GraphClient {
             .await
     }
 
+    /// Posts what must not be posted twice: one try, and a second only where the token was refused
+    /// before anything was looked at. The answer's body is not read.
+    ///
+    /// # Errors
+    /// Any [`Error`]; after [`Error::Transport`] it may or may not have been done.
+    pub async fn post(&self, path: &str, body: &serde_json::Value) -> Result<(), Error> {
+        let url = self.url(&Request::get(path));
+        for fresh_token in [false, true] {
+            if fresh_token {
+                self.forget_token();
+            }
+            let token = self
+                .tokens
+                .token(&self.cloud, &self.grantee, self.source.as_ref())
+                .await?;
+            let response = self
+                .tokens
+                .http()
+                .post(url.clone())
+                .header("client-request-id", request_id())
+                .bearer_auth(token.as_str())
+                .json(body)
+                .send()
+                .await
+                .map_err(Error::transport)?;
+            match response.status().as_u16() {
+                200..=299 => return Ok(()),
+                401 if !fresh_token => {}
+                _ => return Err(refusal(response).await),
+            }
+        }
+        Err(Error::Malformed("the token was refused twice".into()))
+    }
+
     /// Reads a whole small collection.
     pub async fn read_all<T: DeserializeOwned + Send>(
         &self,
@@ -267,11 +301,9 @@ impl GraphClient {
         let headers = response.headers().clone();
         if status == 429 || (status == 503 && headers.contains_key("retry-after")) {
             meter.throttled.fetch_add(1, Ordering::Relaxed);
-            let after = http::retry_after(&headers).unwrap_or(Duration::from_secs(10));
-            return Err(Error::Throttled(after));
         }
-        let body = http::body(response).await?;
         if status == 200 {
+            let body = http::body(response).await?;
             return serde_json::from_slice(&body).map_err(|e| {
                 Error::Malformed(match body.first() {
                     Some(b'<') => "a web page instead of JSON".into(),
@@ -279,25 +311,7 @@ impl GraphClient {
                 })
             });
         }
-        let wire: WireErrorBody = serde_json::from_slice(&body).unwrap_or_default();
-        let message = wire.error.message.unwrap_or_default().to_ascii_lowercase();
-        Err(Error::Api {
-            status,
-            code: wire.error.code.unwrap_or_default(),
-            request_id: headers
-                .get("request-id")
-                .and_then(|v| v.to_str().ok())
-                .unwrap_or_default()
-                .to_owned(),
-            says_unlicensed: [
-                "not licensed",
-                "premium license",
-                "not provisioned",
-                "not applicable to target tenant",
-            ]
-            .iter()
-            .any(|sign| message.contains(sign)),
-        })
+        Err(refusal(response).await)
     }
 
     /// A link of the answer, if it may be followed: same origin, below `/v1.0/`, no user name.
@@ -318,6 +332,39 @@ impl GraphClient {
         } else {
             Err(Error::ForeignLink)
         }
+    }
+}
+
+/// What a response that is no success says.
+async fn refusal(response: reqwest::Response) -> Error {
+    let status = response.status().as_u16();
+    let headers = response.headers().clone();
+    if status == 429 || (status == 503 && headers.contains_key("retry-after")) {
+        let after = http::retry_after(&headers).unwrap_or(Duration::from_secs(10));
+        return Error::Throttled(after);
+    }
+    let body = match http::body(response).await {
+        Ok(body) => body,
+        Err(error) => return error,
+    };
+    let wire: WireErrorBody = serde_json::from_slice(&body).unwrap_or_default();
+    let message = wire.error.message.unwrap_or_default().to_ascii_lowercase();
+    Error::Api {
+        status,
+        code: wire.error.code.unwrap_or_default(),
+        request_id: headers
+            .get("request-id")
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
+            .to_owned(),
+        says_unlicensed: [
+            "not licensed",
+            "premium license",
+            "not provisioned",
+            "not applicable to target tenant",
+        ]
+        .iter()
+        .any(|sign| message.contains(sign)),
     }
 }
 

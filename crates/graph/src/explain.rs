@@ -486,7 +486,10 @@ mod tests {
                     .find(|(all, _)| all.contains(code))
                     .unwrap_or_else(|| panic!("AADSTS{code} is not explained"));
                 assert_eq!(found.class, *class, "AADSTS{code}");
-                assert!(found.sentence.ends_with('.') && found.remedy.ends_with('.'), "AADSTS{code}");
+                assert!(
+                    found.sentence.ends_with('.') && found.remedy.ends_with('.'),
+                    "AADSTS{code}"
+                );
             }
         }
     }

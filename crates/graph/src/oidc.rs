@@ -1,9 +1,7 @@
 //! Sign-in of a person with OpenID Connect: authorization code with PKCE, and the checks of the id
 //! token that Microsoft prescribes for applications of many tenants.
 
-use oauth2::{
-    AuthorizationCode, ExtraTokenFields, PkceCodeVerifier, RedirectUrl, TokenResponse,
-};
+use oauth2::{AuthorizationCode, ExtraTokenFields, PkceCodeVerifier, RedirectUrl, TokenResponse};
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use serde::{Deserialize, Serialize};
 use url::Url;

@@ -205,9 +205,7 @@ impl TokenSource {
             (other, _) => other,
         })?;
         if let (Some(_), Some(new)) = (&proof.refresh_token, answer.refresh_token()) {
-            source
-                .rotated(Zeroizing::new(new.secret().clone()))
-                .await?;
+            source.rotated(Zeroizing::new(new.secret().clone())).await?;
         }
         let hour = Duration::from_secs(3600);
         let life = answer.expires_in().unwrap_or(hour).min(24 * hour);

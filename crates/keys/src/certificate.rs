@@ -13,9 +13,7 @@ use ring::{
 use rsa::{
     RsaPrivateKey,
     pkcs1::DecodeRsaPrivateKey,
-    pkcs8::{
-        DecodePrivateKey, EncodePrivateKey, EncryptedPrivateKeyInfoRef, pkcs5::pbes2::Kdf,
-    },
+    pkcs8::{DecodePrivateKey, EncodePrivateKey, EncryptedPrivateKeyInfoRef, pkcs5::pbes2::Kdf},
     rand_core::UnwrapErr,
 };
 use x509_parser::{parse_x509_certificate, pem::Pem};
@@ -114,8 +112,7 @@ impl Certificate {
 /// # Errors
 /// [`Error::Random`] when no key could be made.
 pub fn new_rsa_key() -> Result<Zeroizing<Vec<u8>>, Error> {
-    let key = RsaPrivateKey::new(&mut UnwrapErr(SysRng), BITS)
-        .map_err(|_| Error::Random)?;
+    let key = RsaPrivateKey::new(&mut UnwrapErr(SysRng), BITS).map_err(|_| Error::Random)?;
     let der = key.to_pkcs8_der().map_err(|_| Error::Random)?;
     Ok(Zeroizing::new(der.as_bytes().to_vec()))
 }
@@ -170,7 +167,9 @@ impl CertificateKey {
                 });
             }
         }
-        wrong("The file holds no certificate that belongs to its private key. Export both together.")
+        wrong(
+            "The file holds no certificate that belongs to its private key. Export both together.",
+        )
     }
 }
 
@@ -199,21 +198,22 @@ fn day(unix: i64) -> Option<time::OffsetDateTime> {
 type KeyAndCertificates = (Zeroizing<Vec<u8>>, Vec<Vec<u8>>);
 
 fn from_pfx(file: &[u8], password: &str) -> Result<KeyAndCertificates, ImportError> {
-    let store = KeyStore::from_pkcs12(file, password, Pkcs12ImportPolicy::Relaxed).map_err(|e| {
-        use p12_keystore::error::Error as E;
-        ImportError(
-            match e {
-                E::MacError(_) | E::Pkcs5Error(_) | E::UnpadError => {
-                    "The password does not open this file."
+    let store =
+        KeyStore::from_pkcs12(file, password, Pkcs12ImportPolicy::Relaxed).map_err(|e| {
+            use p12_keystore::error::Error as E;
+            ImportError(
+                match e {
+                    E::MacError(_) | E::Pkcs5Error(_) | E::UnpadError => {
+                        "The password does not open this file."
+                    }
+                    E::UnsupportedEncryptionScheme | E::UnsupportedMacAlgorithm => {
+                        "The PFX uses an encryption that is not known here. Export it with AES-256."
+                    }
+                    _ => "This is neither PFX nor PEM, or it is damaged.",
                 }
-                E::UnsupportedEncryptionScheme | E::UnsupportedMacAlgorithm => {
-                    "The PFX uses an encryption that is not known here. Export it with AES-256."
-                }
-                _ => "This is neither PFX nor PEM, or it is damaged.",
-            }
-            .to_owned(),
-        )
-    })?;
+                .to_owned(),
+            )
+        })?;
     let Some((_, chain)) = store.private_key_chain() else {
         return wrong("The PFX holds no private key. Export it again, with the private key.");
     };
@@ -284,7 +284,9 @@ fn refuse_costly(der: &[u8]) -> Result<(), ImportError> {
         _ => return Err(unknown()),
     };
     if costly {
-        return wrong("The private key's password protection costs too much to open. Export it anew.");
+        return wrong(
+            "The private key's password protection costs too much to open. Export it anew.",
+        );
     }
     Ok(())
 }
@@ -355,7 +357,10 @@ mod tests {
         let sealed = info.encrypt_with_params(params, b"open sesame").unwrap();
         let file = pem_of("ENCRYPTED PRIVATE KEY", sealed.as_bytes());
         let opened = CertificateKey::import(file.as_bytes(), "open sesame").unwrap_err();
-        assert!(opened.0.contains("no certificate"), "a usual key is opened: {opened}");
+        assert!(
+            opened.0.contains("no certificate"),
+            "a usual key is opened: {opened}"
+        );
         // The count is an INTEGER of two bytes, 2048: the same place with four bytes.
         let mut der = sealed.as_bytes().to_vec();
         let at = der.windows(4).position(|w| w == [2, 2, 8, 0]).unwrap();

@@ -144,7 +144,9 @@ pub async fn finish(
 ) -> Result<()> {
     let tx = scope.begin().await?;
     if !credential::is_live(&tx, scope, credential.id).await? {
-        return Err(Error::Conflict("The credential was revoked meanwhile.".into()));
+        return Err(Error::Conflict(
+            "The credential was revoked meanwhile.".into(),
+        ));
     }
     credential::secret::authorised(&tx, scope, keyring, credential.id, refresh_token).await?;
     execute(
@@ -183,13 +185,22 @@ pub async fn connect(
 ) -> Result<TenantId> {
     let tx = scope.begin().await?;
     if !credential::is_live(&tx, scope, credential.id).await? {
-        return Err(Error::Conflict("The credential was revoked meanwhile.".into()));
+        return Err(Error::Conflict(
+            "The credential was revoked meanwhile.".into(),
+        ));
     }
     let found_by = credential.kind.as_str();
     let directory: DirectoryId = credential.directory_id;
-    let id =
-        tenant::record_consent(&tx, scope, credential, directory, organization, "", found_by)
-            .await?;
+    let id = tenant::record_consent(
+        &tx,
+        scope,
+        credential,
+        directory,
+        organization,
+        "",
+        found_by,
+    )
+    .await?;
     execute(
         &tx.conn,
         "UPDATE credentials SET state = 'active', last_success_at = $1

@@ -7,6 +7,7 @@ use sea_orm::{
     QueryFilter, QueryOrder, QuerySelect, sea_query::Expr, sea_query::Func,
 };
 use serde_json::json;
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
 use crate::{
     Company, CompanyId, Error, FieldError, Listing, Result, Role, Scope, Window,
@@ -69,55 +70,176 @@ fn parse(draft: &Draft) -> Result<Draft> {
     }
 }
 
-/// A name reduced to what identifies it: letters and digits in lower case, without a legal form at
-/// its end ("Contoso Ltd." and "CONTOSO Limited" are equal).
-pub fn name_key(name: &str) -> String {
-    const FORMS: &[&str] = &[
-        "ab",
-        "ag",
-        "aps",
-        "as",
-        "bv",
-        "co",
-        "company",
-        "corp",
-        "corporation",
-        "gmbh",
-        "group",
-        "inc",
-        "incorporated",
-        "kg",
-        "limited",
-        "llc",
-        "llp",
-        "ltd",
-        "nv",
-        "oy",
-        "plc",
-        "pty",
-        "sa",
-        "sarl",
-        "sas",
-        "se",
-        "spa",
-        "srl",
-        "the",
-    ];
-    // "A/S" and "S.A." lose their punctuation inside the word, so that they read as one.
-    let joined: String = name
+/// Legal forms at the end of a name, as [`full_key`] writes them.
+const FORMS: &[&str] = &[
+    "ab",
+    "ag",
+    "aps",
+    "as",
+    "asa",
+    "ae",
+    "αε",
+    "ανωνυμη εταιρεια",
+    "bv",
+    "bvba",
+    "co",
+    "company",
+    "corp",
+    "corporation",
+    "cv",
+    "doo",
+    "eg",
+    "ehf",
+    "ek",
+    "ev",
+    "gmbh",
+    "mbh",
+    "group",
+    "hb",
+    "hf",
+    "inc",
+    "incorporated",
+    "kft",
+    "kg",
+    "kgaa",
+    "kk",
+    "limited",
+    "llc",
+    "llp",
+    "ltd",
+    "ltda",
+    "nv",
+    "ohg",
+    "ood",
+    "oy",
+    "oyj",
+    "plc",
+    "private",
+    "pty",
+    "pvt",
+    "sa",
+    "sarl",
+    "sas",
+    "sasu",
+    "se",
+    "sl",
+    "slu",
+    "snc",
+    "sp z oo",
+    "spa",
+    "sprl",
+    "srl",
+    "sro",
+    "ug",
+    "vof",
+    "ειρεπε",
+    "επε",
+    "ике",
+    "оод",
+    "еоод",
+    "ооо",
+    "оао",
+    "зао",
+    "株式会社",
+    "有限会社",
+    "주식회사",
+    "有限公司",
+    "בעמ",
+];
+
+/// Legal forms before a name.
+const FORMS_BEFORE: &[&str] = &[
+    "the",
+    "ооо",
+    "оао",
+    "зао",
+    "株式会社",
+    "有限会社",
+    "주식회사",
+];
+
+/// A name in lower case, without marks on letters and without punctuation: "Nørgård & Søn A/S" is
+/// "norgard and son as".
+pub fn full_key(name: &str) -> String {
+    let mut folded = String::with_capacity(name.len());
+    for c in name
         .to_lowercase()
-        .chars()
-        .filter(|c| !matches!(c, '.' | '/' | '\'' | '’'))
-        .map(|c| if c.is_alphanumeric() { c } else { ' ' })
+        .nfkd()
+        .filter(|c| !is_combining_mark(*c))
+    {
+        match c {
+            'ø' => folded.push('o'),
+            'ł' => folded.push('l'),
+            'đ' => folded.push('d'),
+            'ı' => folded.push('i'),
+            'ß' => folded.push_str("ss"),
+            'æ' => folded.push_str("ae"),
+            'œ' => folded.push_str("oe"),
+            'þ' => folded.push_str("th"),
+            '&' | '+' => folded.push_str(" and "),
+            // "A/S", "S.A.", "O'Leary" read as one word without them.
+            '.' | '/' | '\'' | '’' | '"' | '״' => {}
+            c if c.is_alphanumeric() => folded.push(c),
+            _ => folded.push(' '),
+        }
+    }
+    // What composed characters were taken apart into is put together again (Korean).
+    let folded: String = folded.nfc().collect();
+    let words: Vec<&str> = folded
+        .split_whitespace()
+        .map(|w| {
+            if matches!(w, "und" | "et" | "og" | "och" | "y") {
+                "and"
+            } else {
+                w
+            }
+        })
         .collect();
-    let mut words: Vec<&str> = joined.split_whitespace().collect();
-    while words.len() > 1 && words.last().is_some_and(|w| FORMS.contains(w)) {
-        words.pop();
-    }
-    if words.len() > 1 && words[0] == "the" {
-        words.remove(0);
-    }
     words.join(" ")
+}
+
+/// A name reduced to what identifies it: [`full_key`] without a legal form ("Contoso Ltd." and
+/// "CONTOSO Limited" are equal).
+pub fn name_key(name: &str) -> String {
+    let full = full_key(name);
+    let mut key = full.as_str();
+    loop {
+        let shorter = FORMS
+            .iter()
+            .filter_map(|form| key.strip_suffix(form))
+            // A whole word of scripts with blanks; of those without, the end of the name.
+            .find(|rest| {
+                rest.ends_with(' ') || (!rest.is_empty() && !rest.is_ascii() && !key.contains(' '))
+            })
+            .map(|rest| rest.trim_end().trim_end_matches(" and").trim_end());
+        match shorter {
+            Some(rest) if !rest.is_empty() => key = rest,
+            _ => break,
+        }
+    }
+    for form in FORMS_BEFORE {
+        if let Some(rest) = key.strip_prefix(form)
+            && !rest.trim_start().is_empty()
+            && (rest.starts_with(' ') || !form.is_ascii())
+        {
+            key = rest.trim_start();
+            break;
+        }
+    }
+    key.to_owned()
+}
+
+/// Brings the stored keys up to date after the rules of [`name_key`] changed.
+pub(crate) async fn refresh_name_keys(db: &crate::Db) -> Result<()> {
+    for row in Entity::find().all(db.conn()).await? {
+        let key = name_key(&row.name);
+        if key != row.name_key {
+            let mut active: ActiveModel = row.into();
+            active.name_key = Set(key);
+            active.update(db.conn()).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Companies whose name, domain or external id contains `search`, by name, without archived ones.
@@ -498,9 +620,12 @@ mod tests {
     #[test]
     fn legal_forms_and_punctuation_do_not_matter() {
         assert_eq!(name_key("Contoso Ltd."), name_key("CONTOSO Limited"));
-        assert_eq!(name_key("Nørgård A/S"), "nørgård");
+        assert_eq!(name_key("Nørgård A/S"), "norgard");
         assert_eq!(name_key("The Fjord Company"), "fjord");
-        assert_eq!(name_key("株式会社 青空"), "株式会社 青空");
+        assert_eq!(name_key("株式会社 青空"), "青空");
+        assert_eq!(name_key("青空株式会社"), "青空");
+        assert_eq!(name_key("Gebrüder Winter GmbH & Co. KG"), "gebruder winter");
+        assert_eq!(name_key("Sp. z o.o."), "sp z oo", "a name is never empty");
         assert_ne!(name_key("Contoso North"), name_key("Contoso"));
         assert_eq!(name_key("AB"), "ab");
     }

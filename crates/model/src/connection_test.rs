@@ -1,9 +1,7 @@
 //! Tests of connections: which lines came so far. A test is one process's work; when that dies it
 //! stays without an end, and is shown as interrupted.
 
-use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, QueryFilter, QueryOrder,
-};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, QueryFilter, QueryOrder};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

@@ -97,7 +97,9 @@ pub async fn create(
             Err(why) => {
                 wrong(
                     "directory_id",
-                    format!("A tenant ID {why} Leave it empty to let the administrator's account decide."),
+                    format!(
+                        "A tenant ID {why} Leave it empty to let the administrator's account decide."
+                    ),
                 );
                 None
             }
@@ -113,10 +115,14 @@ pub async fn create(
     }
     let days = match draft.days.trim() {
         "" => 7,
-        text => text.parse().ok().filter(|d| DAYS.contains(d)).unwrap_or_else(|| {
-            wrong("days", "Choose one of the listed times.".into());
-            7
-        }),
+        text => text
+            .parse()
+            .ok()
+            .filter(|d| DAYS.contains(d))
+            .unwrap_or_else(|| {
+                wrong("days", "Choose one of the listed times.".into());
+                7
+            }),
     };
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
@@ -286,11 +292,7 @@ pub async fn note_opened(scope: &Scope, id: ConsentLinkId) -> Result<()> {
 
 /// Uses a link up, in the transaction that binds its tenant. `false` when it was used or withdrawn
 /// meanwhile.
-pub(crate) async fn use_up(
-    tx: &crate::db::Tx,
-    scope: &Scope,
-    id: ConsentLinkId,
-) -> Result<bool> {
+pub(crate) async fn use_up(tx: &crate::db::Tx, scope: &Scope, id: ConsentLinkId) -> Result<bool> {
     let used = execute(
         &tx.conn,
         "UPDATE consent_links SET used_at = $1

@@ -1,6 +1,8 @@
 //! Consent requests: one attempt each, found by the hash of an unguessable state, consumed once.
 
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder,
+};
 use serde_json::json;
 
 use crate::{

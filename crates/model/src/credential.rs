@@ -65,6 +65,10 @@ pub struct Credential {
     pub authorised_as: Option<String>,
     /// When.
     pub authorised_at: Option<Timestamp>,
+    /// The mailbox that mail is sent from; empty when none was entered.
+    pub mail_from: String,
+    /// To whom; empty when nobody was entered.
+    pub mail_to: String,
 }
 
 impl From<Model> for Credential {
@@ -89,6 +93,8 @@ impl From<Model> for Credential {
             features: serde_json::from_str(&row.features).unwrap_or_default(),
             authorised_as: row.authorised_as,
             authorised_at: row.authorised_at,
+            mail_from: row.mail_from,
+            mail_to: row.mail_to,
         }
     }
 }
@@ -157,6 +163,8 @@ pub async fn create(
         features: Set(words(&parsed.features)?),
         authorised_as: Set(None),
         authorised_at: Set(None),
+        mail_from: Set(String::new()),
+        mail_to: Set(String::new()),
     }
     .insert(&tx.conn)
     .await;
@@ -299,6 +307,63 @@ async fn secret_is_certificate(
     )
     .await?
     .is_some())
+}
+
+/// Sets the mailbox that mail is sent from, and to whom. `false` when there is no such credential.
+///
+/// # Errors
+/// [`Error::Invalid`] for what is no address.
+pub async fn set_mail(scope: &Scope, id: CredentialId, from: &str, to: &str) -> Result<bool> {
+    scope.require_everywhere(Role::Admin)?;
+    let (from, to) = (from.trim(), to.trim());
+    let is_address = |text: &str| {
+        text.len() <= 254
+            && text
+                .split_once('@')
+                .is_some_and(|(name, host)| !name.is_empty() && host.contains('.'))
+            && !text.contains(|c: char| {
+                c.is_whitespace() || c.is_control() || "<>,;\"'/\\?#".contains(c)
+            })
+            && text.matches('@').count() == 1
+    };
+    let errors: Vec<crate::FieldError> = [("mail_from", from), ("mail_to", to)]
+        .into_iter()
+        .filter(|(_, text)| !is_address(text))
+        .map(|(field, _)| crate::FieldError {
+            field,
+            message: "Enter one e-mail address, for example reports@example.com.".into(),
+        })
+        .collect();
+    if !errors.is_empty() {
+        return Err(Error::Invalid(errors));
+    }
+    let tx = scope.begin().await?;
+    let changed = execute(
+        &tx.conn,
+        "UPDATE credentials SET mail_from = $1, mail_to = $2, updated_at = $3
+         WHERE partner_id = $4 AND id = $5 AND revoked_at IS NULL",
+        vec![
+            from.into(),
+            to.into(),
+            scope.now().into(),
+            scope.partner().into(),
+            id.into(),
+        ],
+    )
+    .await?;
+    if changed == 0 {
+        return Ok(false);
+    }
+    audit::append(
+        &tx,
+        scope,
+        "credential.mail",
+        Target::new("credential", id, ""),
+        json!({ "from": from, "to": to }),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// All credentials of the partner, by name.

@@ -130,7 +130,7 @@ impl Db {
                 done?;
             }
         }
-        Ok(())
+        crate::company::refresh_name_keys(self).await
     }
 
     /// Number of migrations not yet applied.

@@ -7,8 +7,8 @@ use sea_orm::{
 };
 
 use crate::{
-    CompanyId, Domain, Group, GroupMember, Listing, MappingId, Result, Scope, SubscribedSku, Timestamp,
-    User, Window,
+    CompanyId, Domain, Group, GroupMember, Listing, MappingId, Result, Scope, SubscribedSku,
+    Timestamp, User, Window,
     db::{query_all, query_one},
     entity::{domain, group, group_member},
 };

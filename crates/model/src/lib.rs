@@ -35,22 +35,22 @@ pub use entity::types::{
     RunState, SecretKind, SecretState, TenantState, TestState,
 };
 pub use entity::{
-    api_token::Model as ApiToken, audit_row::Model as AuditRow, company::Model as Company,
-    authorisation::Model as Authorisation, connection_test::Model as ConnectionTest,
-    consent_link::Model as ConsentLink, consent_request::Model as ConsentRequest, control_profile::Model as ControlProfile,
+    api_token::Model as ApiToken, audit_row::Model as AuditRow,
+    authorisation::Model as Authorisation, company::Model as Company,
+    connection_test::Model as ConnectionTest, consent_link::Model as ConsentLink,
+    consent_request::Model as ConsentRequest, control_profile::Model as ControlProfile,
     control_score::Model as ControlScore, domain::Model as Domain, group::Model as Group,
     group_member::Model as GroupMember, mapping::Model as Mapping, member::Model as Member,
     membership::Model as Membership, mfa_registration::Model as MfaRegistration,
     partner::Model as Partner, run::Model as Run, run_collector::Model as RunCollector,
     run_event::Model as RunEvent, secure_score::Model as SecureScore,
-    subscribed_sku::Model as SubscribedSku, tenant::Model as Tenant,
-    user::Model as User,
+    subscribed_sku::Model as SubscribedSku, tenant::Model as Tenant, user::Model as User,
 };
 pub use error::{Error, FieldError, Result};
 pub use ids::{
     ApiTokenId, AuthorisationId, ClientId, CompanyId, ConnectionTestId, ConsentLinkId,
-    ConsentRequestId, CredentialId, CredentialSecretId, DirectoryId, InvitationId,
-    MappingId, MemberId, PartnerId, RunId, TenantId,
+    ConsentRequestId, CredentialId, CredentialSecretId, DirectoryId, InvitationId, MappingId,
+    MemberId, PartnerId, RunId, TenantId,
 };
 pub use scope::{Actor, Scope};
 

@@ -137,11 +137,12 @@ pub async fn get(scope: &Scope, id: MappingId) -> Result<Option<MappingRow>> {
 }
 
 /// Suggests a company for each unmapped tenant of a credential: a verified domain equal to the
-/// company's domain, else an equal normalised name. A company or name that fits several times is
-/// not suggested.
+/// company's domain, else an equal normalised name. Where the company has a domain that the tenant
+/// does not have, names must be equal with their legal forms: "Mint" and "Mint Ltd" may be two. A
+/// company, domain or name that fits several times is not suggested.
 pub async fn suggest(scope: &Scope, tenants: &[Tenant]) -> Result<HashMap<TenantId, Suggestion>> {
     let mut by_domain: HashMap<String, Vec<CompanyId>> = HashMap::new();
-    let mut by_name: HashMap<String, Vec<CompanyId>> = HashMap::new();
+    let mut by_name: HashMap<String, Vec<Company>> = HashMap::new();
     for company in scope
         .find::<CompanyEntity>()
         .filter(CompanyColumn::ArchivedAt.is_null())
@@ -151,14 +152,14 @@ pub async fn suggest(scope: &Scope, tenants: &[Tenant]) -> Result<HashMap<Tenant
     {
         if !company.domain.is_empty() {
             by_domain
-                .entry(company.domain)
+                .entry(company.domain.clone())
                 .or_default()
                 .push(company.id);
         }
         by_name
-            .entry(company.name_key)
+            .entry(company.name_key.clone())
             .or_default()
-            .push(company.id);
+            .push(company);
     }
     let only = |found: Option<&Vec<CompanyId>>| match found.map(Vec::as_slice) {
         Some([one]) => Some(*one),
@@ -177,17 +178,35 @@ pub async fn suggest(scope: &Scope, tenants: &[Tenant]) -> Result<HashMap<Tenant
                     company,
                     matched_by: "domain",
                 }),
-                0 => only(by_name.get(&company::name_key(&tenant.display_name))).map(|company| {
-                    Suggestion {
-                        company,
-                        matched_by: "name",
-                    }
+                0 => named(&by_name, tenant, &domains).map(|company| Suggestion {
+                    company,
+                    matched_by: "name",
                 }),
                 _ => None,
             };
             suggestion.map(|s| (tenant.id, s))
         })
         .collect())
+}
+
+/// The one company that is named like a tenant, unless their domains speak against it.
+fn named(
+    by_name: &HashMap<String, Vec<Company>>,
+    tenant: &Tenant,
+    domains: &[String],
+) -> Option<CompanyId> {
+    let [company] = by_name
+        .get(&company::name_key(&tenant.display_name))?
+        .as_slice()
+    else {
+        return None;
+    };
+    let differs = !company.domain.is_empty()
+        && !domains
+            .iter()
+            .any(|d| d.eq_ignore_ascii_case(&company.domain));
+    let equal = || company::full_key(&company.name) == company::full_key(&tenant.display_name);
+    (!differs || equal()).then_some(company.id)
 }
 
 /// Maps all pairs in one transaction and starts the first sync of each. When any pair cannot be
@@ -337,13 +356,11 @@ async fn save(
         .one(&tx.conn)
         .await?;
     let revived = earlier.is_some();
-    let interval = crate::entity::credential::Entity::find_by_id((
-        scope.partner(),
-        tenant.credential_id,
-    ))
-    .one(&tx.conn)
-    .await?
-    .map_or(24 * 60, |c| c.sync_interval_minutes);
+    let interval =
+        crate::entity::credential::Entity::find_by_id((scope.partner(), tenant.credential_id))
+            .one(&tx.conn)
+            .await?
+            .map_or(24 * 60, |c| c.sync_interval_minutes);
     let slots = |id| run::plan::present_slots(scope.now(), id, interval);
     let mapping = match earlier {
         Some(row) => {

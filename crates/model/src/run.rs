@@ -12,8 +12,8 @@ use sea_orm::{
 use serde_json::json;
 
 use crate::{
-    CompanyId, CredentialId, Error, Feature, Listing, Mapping, MappingId, Result, Role, Run, RunCause,
-    RunCollector, RunId, RunKind, RunState, Scope, Window,
+    CompanyId, CredentialId, Error, Feature, Listing, Mapping, MappingId, Result, Role, Run,
+    RunCause, RunCollector, RunId, RunKind, RunState, Scope, Window,
     audit::{self, Target},
     db::{Tx, execute, query_all, query_one},
     entity::{
@@ -104,11 +104,10 @@ pub async fn request(
 
 /// The kinds of runs that a mapping's credential is used for.
 pub(crate) async fn used_kinds(tx: &Tx, scope: &Scope, mapping: &Mapping) -> Result<Vec<RunKind>> {
-    let credential =
-        credential::Entity::find_by_id((scope.partner(), mapping.credential_id))
-            .one(&tx.conn)
-            .await?
-            .map(crate::credential::Credential::from);
+    let credential = credential::Entity::find_by_id((scope.partner(), mapping.credential_id))
+        .one(&tx.conn)
+        .await?
+        .map(crate::credential::Credential::from);
     Ok(RunKind::ALL
         .iter()
         .copied()

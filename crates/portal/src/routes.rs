@@ -85,6 +85,7 @@ routes! {
     post "/settings/integrations/entra/credentials/{id}/secrets/{object}/use" Page(Admin), pages::credential_secrets::promote;
     post "/settings/integrations/entra/credentials/{id}/secrets/{object}/remove" Page(Admin), pages::credential_secrets::remove;
     get "/settings/integrations/entra/credentials/{id}/secrets/{object}/certificate.cer" Page(Viewer), pages::credential_secrets::certificate;
+    post "/settings/integrations/entra/credentials/{id}/mail" Page(Admin), pages::credential_mail::save;
     post "/settings/integrations/entra/credentials/{id}/tests" Page(Admin), pages::connection_tests::create;
     get "/settings/integrations/entra/credentials/{id}/tests/{object}/events" Page(Viewer), pages::connection_tests::stream;
     post "/settings/integrations/entra/credentials/{id}/authorisations" Page(Admin), pages::authorisations::create;

@@ -17,8 +17,8 @@ mod data;
 mod fault;
 mod graph;
 mod login;
-mod partner;
 mod pages;
+mod partner;
 mod signing;
 mod state;
 mod token;
@@ -151,6 +151,11 @@ impl Sim {
     pub fn lapse(&self, index: usize) {
         self.state
             .lapse(self.state.world.applications[index].client_id);
+    }
+
+    /// Mails that were sent: the mailbox and what `sendMail` was given.
+    pub fn mails(&self) -> Vec<(String, serde_json::Value)> {
+        self.state.mails()
     }
 
     /// Deletes the first `count` users of a directory, as leavers.

@@ -232,7 +232,9 @@ async fn sign_in_page(
     let asks_for_more = get(&query, "scope").contains("offline_access");
     if let Some(known) = known
         && !asks_for_more
-        && directories.iter().any(|d| known.starts_with(&d.id.to_string()))
+        && directories
+            .iter()
+            .any(|d| known.starts_with(&d.id.to_string()))
     {
         let mut form = query.into_inner();
         form.insert("account".into(), known);

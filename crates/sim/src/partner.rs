@@ -47,6 +47,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
             "/tenantRelationships/findTenantInformationByDomainName(domainName='{id}')",
             web::get().to(tenant_information),
         )
+        .route("/users/{id}/sendMail", web::post().to(send_mail))
         .route("/contracts", web::get().to(contracts));
 }
 
@@ -64,17 +65,29 @@ const READ_APPLICATIONS: &[&str] = &["Application.Read.All", "Directory.Read.All
 /// GUIDs of Graph's application permissions that the simulation grants, and two that nobody asks for
 /// (source: Graph's permissions reference).
 const ROLE_IDS: &[(&str, &str)] = &[
-    ("Organization.Read.All", "498476ce-e0fe-48b0-b801-37ba7e2685c6"),
+    (
+        "Organization.Read.All",
+        "498476ce-e0fe-48b0-b801-37ba7e2685c6",
+    ),
     ("Domain.Read.All", "dbb9058a-0e50-45d7-ae91-66909b5d4664"),
     ("User.Read.All", "df021288-bdef-4463-88db-98f22de89214"),
-    ("GroupMember.Read.All", "98830695-27a2-44f7-8c18-0c3ebc9698f6"),
-    ("Application.Read.All", "9a5d68dd-52b0-4cc2-bd40-abcf44ac3a30"),
+    (
+        "GroupMember.Read.All",
+        "98830695-27a2-44f7-8c18-0c3ebc9698f6",
+    ),
+    (
+        "Application.Read.All",
+        "9a5d68dd-52b0-4cc2-bd40-abcf44ac3a30",
+    ),
     (
         "RoleManagement.Read.Directory",
         "483bed4a-2ad3-4361-a73b-c83ccdbdc53c",
     ),
     ("AuditLog.Read.All", "b0afded3-3588-46d8-8b3d-9842eff778da"),
-    ("SecurityEvents.Read.All", "bf394140-e372-4bf9-a898-299cfc7564e5"),
+    (
+        "SecurityEvents.Read.All",
+        "bf394140-e372-4bf9-a898-299cfc7564e5",
+    ),
     (
         "DelegatedAdminRelationship.Read.All",
         "f6e9e124-4586-492f-adc0-c6f96e4823fd",
@@ -91,10 +104,10 @@ const ROLE_IDS: &[(&str, &str)] = &[
 const GRAPH: &str = "00000003-0000-0000-c000-000000000000";
 
 fn role_id(name: &str) -> String {
-    ROLE_IDS
-        .iter()
-        .find(|(n, _)| *n == name)
-        .map_or_else(|| world::id(name.as_bytes(), 0).to_string(), |(_, id)| (*id).to_owned())
+    ROLE_IDS.iter().find(|(n, _)| *n == name).map_or_else(
+        || world::id(name.as_bytes(), 0).to_string(),
+        |(_, id)| (*id).to_owned(),
+    )
 }
 
 fn principal_id(directory: &Directory, client_id: &str) -> Uuid {
@@ -320,9 +333,13 @@ fn related<'a>(state: &'a State, call: &Call<'_>, relation: &str) -> Vec<&'a Dir
 async fn customers(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let call = call!(state, request, &["DelegatedAdminRelationship.Read.All"]);
     let known = related(&state, &call, "gdap");
-    call.page("delegatedAdminCustomers", known.len(), 300, 300, |i| {
-        json!({ "id": known[i].id, "tenantId": known[i].id, "displayName": known[i].name })
-    })
+    call.page(
+        "delegatedAdminCustomers",
+        known.len(),
+        300,
+        300,
+        |i| json!({ "id": known[i].id, "tenantId": known[i].id, "displayName": known[i].name }),
+    )
 }
 
 async fn relationships(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
@@ -348,6 +365,25 @@ async fn contracts(state: web::Data<State>, request: HttpRequest) -> HttpRespons
             "contractType": "BreadthPartner", "deletedDateTime": null,
         })
     })
+}
+
+/// Takes a mail from a mailbox of the directory.
+async fn send_mail(
+    state: web::Data<State>,
+    request: HttpRequest,
+    mail: web::Json<Value>,
+) -> HttpResponse {
+    let call = call!(state, request, &["Mail.Send"]);
+    let from = request.match_info().query("id").to_owned();
+    if !from.ends_with(&format!("@{}", call.directory.domain)) {
+        return error(
+            404,
+            "ErrorInvalidUser",
+            &format!("The requested user '{from}' is invalid."),
+        );
+    }
+    state.add_mail(&from, mail.into_inner());
+    HttpResponse::Accepted().finish()
 }
 
 async fn tenant_information(state: web::Data<State>, request: HttpRequest) -> HttpResponse {

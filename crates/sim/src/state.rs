@@ -76,6 +76,7 @@ struct Inner {
     blocked: BTreeSet<Uuid>,
     roles: HashMap<Uuid, Vec<String>>,
     offset_seconds: i64,
+    mails: Vec<(String, serde_json::Value)>,
     faults: Vec<Fault>,
     changes: HashMap<Uuid, Changes>,
     requests: Vec<String>,
@@ -130,6 +131,14 @@ impl State {
             // A demo that cannot remember consents still works until it is restarted.
             let _ = std::fs::write(path, json);
         }
+    }
+
+    pub(crate) fn add_mail(&self, from: &str, mail: serde_json::Value) {
+        self.lock().mails.push((from.to_owned(), mail));
+    }
+
+    pub(crate) fn mails(&self) -> Vec<(String, serde_json::Value)> {
+        self.lock().mails.clone()
     }
 
     /// Now, as the simulated Microsoft sees it, in seconds since 1970.

@@ -91,9 +91,8 @@ fn authenticate(
 ) -> Result<(), HttpResponse> {
     let (secret, assertion) = (get(form, "client_secret"), get(form, "client_assertion"));
     if !assertion.is_empty() {
-        return verify_assertion(state, application, assertion, url).map_err(|(code, why)| {
-            refuse(401, "invalid_client", code, &why)
-        });
+        return verify_assertion(state, application, assertion, url)
+            .map_err(|(code, why)| refuse(401, "invalid_client", code, &why));
     }
     if secret.is_empty() {
         return Err(refuse(
@@ -103,7 +102,11 @@ fn authenticate(
             "The request body must contain 'client_assertion' or 'client_secret'.",
         ));
     }
-    match state.secrets(application).iter().find(|s| s.value == secret) {
+    match state
+        .secrets(application)
+        .iter()
+        .find(|s| s.value == secret)
+    {
         Some(found) if found.ends_at.is_some_and(|end| end <= state.now()) => Err(refuse(
             401,
             "invalid_client",
@@ -165,7 +168,12 @@ fn verify_assertion(
         parsed.public_key().subject_public_key.data.as_ref(),
     )
     .verify(format!("{head}.{body}").as_bytes(), &decode(signature)?)
-    .map_err(|_| (700_027, "Client assertion failed signature validation.".to_owned()))?;
+    .map_err(|_| {
+        (
+            700_027,
+            "Client assertion failed signature validation.".to_owned(),
+        )
+    })?;
     let claims = json(&decode(body)?)?;
     let id = application.client_id.to_string();
     if claims["iss"] != id.as_str() || claims["sub"] != id.as_str() {
@@ -173,7 +181,11 @@ fn verify_assertion(
     }
     // A proxy may stand before this: then the path tells.
     let audience = claims["aud"].as_str().unwrap_or_default();
-    let path = |u: &str| url::Url::parse(u).map(|u| u.path().to_owned()).unwrap_or_default();
+    let path = |u: &str| {
+        url::Url::parse(u)
+            .map(|u| u.path().to_owned())
+            .unwrap_or_default()
+    };
     if path(audience) != path(url) {
         return Err(bad("the audience is not this endpoint"));
     }

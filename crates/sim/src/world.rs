@@ -126,7 +126,11 @@ impl World {
             name: "Halden directory reader".into(),
             client_id: id(b"application", 2),
             secret: format!("{}~own", application.secret),
-            roles: ROLES.iter().copied().chain(DISCOVERY.iter().copied()).collect(),
+            roles: ROLES
+                .iter()
+                .copied()
+                .chain(DISCOVERY.iter().copied())
+                .collect(),
             multi_tenant: false,
             ..application.clone()
         };
@@ -225,7 +229,13 @@ impl World {
         directories[9].throttle_every = 3;
         directories[10].declines = true;
         directories[11].spreads = 12;
-        for (index, relation) in [(1, "gdap"), (2, "gdap"), (8, "gdap"), (3, "contract"), (5, "contract")] {
+        for (index, relation) in [
+            (1, "gdap"),
+            (2, "gdap"),
+            (8, "gdap"),
+            (3, "contract"),
+            (5, "contract"),
+        ] {
             directories[index].relation = relation;
         }
         for index in [0, 2, 8] {

@@ -190,7 +190,10 @@ fn read_new_secret(draft: &Draft) -> Result<NewSecret> {
         .map_err(|message| Error::field("secret_expires", message))?;
     match parse_proof(draft, true, expires_at) {
         Ok(Some(secret)) => Ok(secret),
-        Ok(None) => Err(Error::field("client_secret", "Paste the client secret's value.")),
+        Ok(None) => Err(Error::field(
+            "client_secret",
+            "Paste the client secret's value.",
+        )),
         Err((field, message)) => Err(Error::field(field, message)),
     }
 }

@@ -143,6 +143,8 @@ entity!(credential, "credentials", /// An Entra application registration.
     features: String,
     authorised_as: Option<String>,
     authorised_at: Option<Timestamp>,
+    mail_from: String,
+    mail_to: String,
 });
 
 entity!(credential_secret, "credential_secrets", /// A sealed secret, private key or refresh token; it stays inside this crate.

@@ -4,8 +4,8 @@
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::{
-    Actor, Db, Feature, Mapping, MappingId, PartnerId, Result, Role, Run, RunCause, RunId, RunKind, Scope,
-    Timestamp,
+    Actor, Db, Feature, Mapping, MappingId, PartnerId, Result, Role, Run, RunCause, RunId, RunKind,
+    Scope, Timestamp,
     db::{execute, query_all},
     entity::{mapping, run},
     run_event,

@@ -164,7 +164,8 @@ pub(crate) struct LineView {
     (status = 200, body = Vec<LineView>), (status = 400, body = Problem), (status = 401, body = Problem),
     (status = 403, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn import(principal: Signed, import: web::Json<Import>) -> Answer {
-    let read = report::csv::companies(&import.csv).map_err(|why| model::Error::field("csv", why))?;
+    let read =
+        report::csv::companies(&import.csv).map_err(|why| model::Error::field("csv", why))?;
     let drafts: Vec<_> = read.iter().map(|(_, draft)| draft.clone()).collect();
     let fates = company::import(&principal.scope, &drafts, import.dry_run).await?;
     let lines: Vec<LineView> = read

@@ -139,9 +139,7 @@ pub(crate) async fn promote(
     let opened = secret::open_pending(scope, &connection.keyring, id, secret_id)
         .await?
         .ok_or(ApiProblem::NotFound)?;
-    let tried = connection
-        .try_stored(scope, &credential, &opened)
-        .await?;
+    let tried = connection.try_stored(scope, &credential, &opened).await?;
     if let Err(error) = tried {
         return Err(model::Error::Invalid(vec![refusal("certificate", &error)]).into());
     }

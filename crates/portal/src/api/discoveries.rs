@@ -68,7 +68,11 @@ pub(crate) async fn create(
         "gdap" => Some(Source::Gdap),
         "contract" => Some(Source::Contracts),
         "domains" => None,
-        other => return Err(refused(format!("{other:?} is none of gdap, contract, domains"))),
+        other => {
+            return Err(refused(format!(
+                "{other:?} is none of gdap, contract, domains"
+            )));
+        }
     };
     let summary = match source {
         Some(source) => discovery::discover(connection, scope, &credential, source)

@@ -110,8 +110,8 @@ pub(crate) async fn create(
     let credential = credential::get(&principal.scope, *id)
         .await?
         .ok_or(PageProblem::NotFound)?;
-    let directory = credential::parse_guid(&form.directory_id)
-        .map_or(credential.directory_id, DirectoryId);
+    let directory =
+        credential::parse_guid(&form.directory_id).map_or(credential.directory_id, DirectoryId);
     let begun = connection_test::begin(&principal.scope, &credential, directory).await?;
     let scope = principal.scope.clone();
     actix_web::rt::spawn(async move {

@@ -36,9 +36,8 @@ pub(super) struct Guide {
 
 impl Guide {
     pub(super) fn new(portal: &Portal, kind: CredentialKind, features: &[Feature]) -> Self {
-        let json = serde_json::to_string_pretty(&permission::required_resource_access(
-            kind, features,
-        ));
+        let json =
+            serde_json::to_string_pretty(&permission::required_resource_access(kind, features));
         Self {
             kind,
             redirect_uri: portal.consent.redirect_uri.clone(),

@@ -117,9 +117,7 @@ pub(crate) async fn renew(
         NewSecret::Certificate(_) => "certificate",
         _ => "client_secret",
     };
-    let tried = connection
-        .try_secret(scope, credential, &new)
-        .await?;
+    let tried = connection.try_secret(scope, credential, &new).await?;
     if let Err(error) = tried {
         return Err(PageOrFields::Fields(vec![refusal(field, &error)]));
     }
@@ -197,9 +195,7 @@ pub(crate) async fn promote(
     let opened = secret::open_pending(scope, &connection.keyring, id, secret_id)
         .await?
         .ok_or(PageProblem::NotFound)?;
-    let tried = connection
-        .try_stored(scope, &credential, &opened)
-        .await?;
+    let tried = connection.try_stored(scope, &credential, &opened).await?;
     if let Err(error) = tried {
         let refused = refusal("certificate", &error);
         return Err(PageProblem::Conflict(format!(

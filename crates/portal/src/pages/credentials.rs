@@ -47,6 +47,9 @@ pub(super) struct Typed {
     pub(super) pin: String,
     pub(super) link: consent_link::Draft,
     pub(super) domains: String,
+    /// Sender and recipient as typed.
+    pub(super) mail: Option<(String, String)>,
+    pub(super) mail_sent: bool,
     pub(super) errors: Vec<model::FieldError>,
     /// A consent link that was made just now: it is shown this once.
     pub(super) new_link: Option<String>,
@@ -73,6 +76,24 @@ struct Show {
 impl Show {
     fn error(&self, field: &str) -> Option<&str> {
         error_of(&self.typed.errors, field)
+    }
+
+    fn mail_from(&self) -> &str {
+        match &self.typed.mail {
+            Some((from, _)) => from,
+            None => &self.credential.mail_from,
+        }
+    }
+
+    fn mail_to(&self) -> &str {
+        match &self.typed.mail {
+            Some((_, to)) => to,
+            None => &self.credential.mail_to,
+        }
+    }
+
+    fn access_policy(&self) -> String {
+        consent::mail::access_policy(&self.credential)
     }
 
     fn is_multi(&self) -> bool {

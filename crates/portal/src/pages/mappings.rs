@@ -246,7 +246,9 @@ async fn remap_page(
     error: Option<String>,
 ) -> Answer {
     let scope = &principal.scope;
-    let row = mapping::get(scope, id).await?.ok_or(PageProblem::NotFound)?;
+    let row = mapping::get(scope, id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
     let page = wizard_frame(request, portal, principal, "Remap").await?;
     let mut companies = model::company::list(scope, "", model::Window::page(1, 10_000))
         .await?
@@ -289,7 +291,9 @@ pub(crate) async fn save_remap(
     form: web::Form<RemapForm>,
 ) -> Answer {
     let scope = &principal.scope;
-    let row = mapping::get(scope, *id).await?.ok_or(PageProblem::NotFound)?;
+    let row = mapping::get(scope, *id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
     let Ok(company) = form.company_id.parse() else {
         let error = Some("Choose the company.".to_owned());
         return remap_page(&request, &portal, &principal, *id, error).await;

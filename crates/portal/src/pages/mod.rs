@@ -7,6 +7,7 @@ pub(crate) mod connection_tests;
 pub(crate) mod consent_links;
 pub(crate) mod consents;
 pub(crate) mod credential_form;
+pub(crate) mod credential_mail;
 pub(crate) mod credential_secrets;
 pub(crate) mod credentials;
 pub(crate) mod dashboard;

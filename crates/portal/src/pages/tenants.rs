@@ -147,8 +147,7 @@ pub(crate) async fn index(
             })
         })
         .collect();
-    let is_unmapped =
-        |r: &Row| r.tenant.state == TenantState::Consented && r.company.is_none();
+    let is_unmapped = |r: &Row| r.tenant.state == TenantState::Consented && r.company.is_none();
     let unmapped = rows.iter().filter(|r| is_unmapped(r)).count();
     rows.retain(|r| match list.state.as_str() {
         "" => true,
