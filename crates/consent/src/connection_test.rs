@@ -238,7 +238,7 @@ impl Consent {
             .await?;
         }
         let uris = application.web.map(|w| w.redirect_uris).unwrap_or_default();
-        if !single && !uris.iter().any(|u| *u == self.redirect_uri) {
+        if !single && !uris.contains(&self.redirect_uri) {
             test.add(warn(
                 "Redirect URI",
                 "The redirect URI of this installation is not in the registration.",

@@ -229,6 +229,9 @@ pub(crate) type Client<F> = oauth2::Client<
     oauth2::EndpointSet,
 >;
 
+/// A client, and the parameters that go with each of its requests.
+pub(crate) type Prepared<F> = (Client<F>, Vec<(&'static str, String)>);
+
 /// A client of the token endpoint, and the parameters that go with each of its requests: none with
 /// a secret, the assertion with a certificate.
 pub(crate) fn client<F: ExtraTokenFields>(
@@ -236,7 +239,7 @@ pub(crate) fn client<F: ExtraTokenFields>(
     client_id: Uuid,
     url: &Url,
     now: i64,
-) -> Result<(Client<F>, Vec<(&'static str, String)>), Error> {
+) -> Result<Prepared<F>, Error> {
     let client = oauth2::Client::new(ClientId::new(client_id.to_string()))
         .set_auth_type(AuthType::RequestBody)
         .set_token_uri(TokenUrl::from_url(url.clone()));

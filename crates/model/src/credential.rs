@@ -57,6 +57,8 @@ pub struct Credential {
     pub last_error: Option<String>,
     /// Made at.
     pub created_at: Timestamp,
+    /// Changed by a person at.
+    pub updated_at: Timestamp,
     /// Revoked at.
     pub revoked_at: Option<Timestamp>,
     /// What it is used for beside reading the directory.
@@ -89,6 +91,7 @@ impl From<Model> for Credential {
             last_error_code: row.last_error_code,
             last_error: row.last_error,
             created_at: row.created_at,
+            updated_at: row.updated_at,
             revoked_at: row.revoked_at,
             features: serde_json::from_str(&row.features).unwrap_or_default(),
             authorised_as: row.authorised_as,

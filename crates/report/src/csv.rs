@@ -92,6 +92,11 @@ pub fn users(rows: &[UserWithMfa], with_headers: bool) -> Result<Vec<u8>, Error>
 /// In words: no header, no column for the name, no line, a line that cannot be read.
 pub fn companies(text: &str) -> Result<Vec<(u64, model::company::Draft)>, String> {
     let text = text.trim_start_matches('\u{feff}');
+    if text.matches('"').count() % 2 == 1 {
+        return Err("A quotation mark is opened and not closed. Look for a single \".".into());
+    }
+    // Browsers send pasted lines with another ending: lines are counted alike.
+    let text = &text.replace("\r\n", "\n");
     let header = text.lines().next().unwrap_or_default();
     let delimiter = [b';', b'\t', b',']
         .into_iter()

@@ -64,6 +64,7 @@ fn registration<'a>(state: &'a State, query: &Query) -> Result<&'a Application, 
             "The redirect URI specified in the request does not match the redirect URIs configured for the application.",
         ));
     }
+    state.note_redirect_uri(redirect);
     Ok(application)
 }
 

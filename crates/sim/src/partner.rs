@@ -158,7 +158,7 @@ fn registration(state: &State, application: &crate::Application) -> Value {
         "id": world::id(application.client_id.as_bytes(), 3), "appId": application.client_id,
         "displayName": application.name,
         "signInAudience": if application.multi_tenant { "AzureADMultipleOrgs" } else { "AzureADMyOrg" },
-        "web": { "homePageUrl": null, "logoutUrl": null, "redirectUris": application.redirect_uris },
+        "web": { "homePageUrl": null, "logoutUrl": null, "redirectUris": state.redirect_uris(application) },
         "requiredResourceAccess": [{ "resourceAppId": GRAPH, "resourceAccess": roles }],
         "passwordCredentials": secrets, "keyCredentials": certificates,
     })

@@ -77,6 +77,7 @@ struct Inner {
     roles: HashMap<Uuid, Vec<String>>,
     offset_seconds: i64,
     mails: Vec<(String, serde_json::Value)>,
+    redirect_uris: BTreeSet<String>,
     faults: Vec<Fault>,
     changes: HashMap<Uuid, Changes>,
     requests: Vec<String>,
@@ -130,6 +131,20 @@ impl State {
         {
             // A demo that cannot remember consents still works until it is restarted.
             let _ = std::fs::write(path, json);
+        }
+    }
+
+    /// Notes a redirect URI that was accepted because it leads to this machine.
+    pub(crate) fn note_redirect_uri(&self, uri: &str) {
+        self.lock().redirect_uris.insert(uri.to_owned());
+    }
+
+    /// What a registration lists: its own, or those that were accepted.
+    pub(crate) fn redirect_uris(&self, application: &Application) -> Vec<String> {
+        if application.redirect_uris.is_empty() {
+            self.lock().redirect_uris.iter().cloned().collect()
+        } else {
+            application.redirect_uris.clone()
         }
     }
 

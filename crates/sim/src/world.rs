@@ -129,6 +129,7 @@ impl World {
             roles: ROLES
                 .iter()
                 .copied()
+                .filter(|r| *r != "RoleManagement.Read.Directory")
                 .chain(DISCOVERY.iter().copied())
                 .collect(),
             multi_tenant: false,

@@ -223,7 +223,14 @@ pub(super) fn parse_proof(
         Proof::NewCertificate => Ok(None),
         Proof::OwnCertificate { file, password } => CertificateKey::import(file, password)
             .map(|pair| Some(NewSecret::Certificate(pair)))
-            .map_err(|e| ("certificate", e.0)),
+            .map_err(|e| {
+                let field = if e.0.starts_with("The password") {
+                    "password"
+                } else {
+                    "certificate"
+                };
+                (field, e.0)
+            }),
         Proof::Secret => {
             let secret = draft.client_secret.trim();
             let wrong = |message: &str| Err(("client_secret", message.to_owned()));

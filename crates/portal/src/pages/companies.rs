@@ -28,6 +28,7 @@ struct Index {
     rows: Vec<(Company, Vec<MappingRow>)>,
     search: String,
     pager: Pager,
+    imported: Option<usize>,
 }
 
 #[derive(Template)]
@@ -150,6 +151,8 @@ pub(crate) struct ListQuery {
     q: String,
     #[serde(default)]
     page: u64,
+    /// How many an import made or changed just before.
+    imported: Option<usize>,
 }
 
 pub(crate) async fn index(
@@ -185,6 +188,7 @@ pub(crate) async fn index(
         rows,
         search: list.q.clone(),
         pager,
+        imported: list.imported,
     })
 }
 

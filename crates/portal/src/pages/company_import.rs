@@ -94,6 +94,15 @@ pub(crate) async fn create(
         None => form.get("text").to_owned(),
     };
     let page = frame(&request, &portal, &principal).await?;
+    if form.get("action") == "edit" {
+        let import = Import {
+            page,
+            text,
+            error: None,
+            lines: vec![],
+        };
+        return html(&import);
+    }
     let read = match csv::companies(&text) {
         Ok(read) => read,
         Err(why) => {
@@ -110,7 +119,11 @@ pub(crate) async fn create(
     let drafts: Vec<Draft> = read.iter().map(|(_, draft)| draft.clone()).collect();
     let fates = company::import(&principal.scope, &drafts, dry_run).await?;
     if !dry_run {
-        return Ok(see_other("/companies"));
+        let done = fates
+            .iter()
+            .filter(|f| matches!(f, Fate::Create | Fate::Update(_)))
+            .count();
+        return Ok(see_other(&format!("/companies?imported={done}")));
     }
     let lines = read
         .into_iter()

@@ -32,6 +32,9 @@ pub(crate) struct Form {
     note: String,
     #[serde(default)]
     days: String,
+    /// Made with the form, so that sending it again makes no second link.
+    #[serde(default)]
+    token: String,
 }
 
 pub(crate) async fn create(
@@ -51,7 +54,22 @@ pub(crate) async fn create(
         note: form.note,
         days: form.days,
     };
-    let token = keys::random_token()?;
+    let is_ours = form.token.len() == 43
+        && form
+            .token
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    let token = if is_ours {
+        form.token
+    } else {
+        keys::random_token()?
+    };
+    if consent_link::by_token(&portal.db, &token, "")
+        .await?
+        .is_some()
+    {
+        return Ok(see_other(&format!("{}#links", page_of(*id))));
+    }
     let typed = match consent_link::create(&principal.scope, *id, &draft, &token).await {
         Ok(_) => Typed {
             new_link: Some(portal.url(&format!("/consent/links/{token}"))),

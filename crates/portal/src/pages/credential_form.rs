@@ -210,7 +210,18 @@ pub(crate) async fn create(
     form: Fields,
 ) -> Answer {
     let connection = &portal.consent.connection;
-    let draft = draft_of(&form);
+    let mut draft = draft_of(&form);
+    // Another kind, or the guide for what is ticked: the same form with what was typed.
+    if !form.get("switch").is_empty() {
+        form.get("switch").clone_into(&mut draft.kind);
+        let page = frame(&request, &portal, &principal, "Add credential")
+            .await?
+            .under("Microsoft Entra ID", ENTRA);
+        return with_sign_in(
+            &portal,
+            html(&edit_page(page, &portal, None, draft, vec![])),
+        );
+    }
     let made = credential::create(
         &principal.scope,
         &connection.keyring,
@@ -229,7 +240,26 @@ pub(crate) async fn create(
                 Ok(see_other(&page_of(credential.id)))
             }
         }
-        Err(model::Error::Invalid(errors)) => {
+        Err(model::Error::Invalid(mut errors)) => {
+            // What is never sent back to a page is to be entered again: said where it is.
+            for (field, given) in [
+                ("client_secret", !draft.client_secret.is_empty()),
+                (
+                    "certificate",
+                    matches!(draft.proof, Proof::OwnCertificate { .. }),
+                ),
+            ] {
+                if given
+                    && !errors
+                        .iter()
+                        .any(|e| e.field == field || e.field == "password")
+                {
+                    errors.push(FieldError {
+                        field,
+                        message: "Enter it again: it is never sent back to a page.".into(),
+                    });
+                }
+            }
             let page = frame(&request, &portal, &principal, "Add credential")
                 .await?
                 .under("Microsoft Entra ID", ENTRA);
@@ -311,6 +341,9 @@ pub(crate) async fn update(
     let draft = draft_of(&form);
     let clouds = portal.consent.connection.clouds.names();
     match credential::edit(&principal.scope, &clouds, *id, &draft).await {
+        Ok(Some(edited)) if edited.features != credential.features => {
+            Ok(see_other(&format!("{}?done=features", page_of(*id))))
+        }
         Ok(_) => Ok(see_other(&page_of(*id))),
         Err(model::Error::Invalid(errors)) => {
             let page = edit_frame(&request, &portal, &principal, &credential).await?;

@@ -14,7 +14,7 @@ use model::{
 
 use super::{
     credential_form::proof_of,
-    credentials::{ENTRA, frame, page_of},
+    credentials::{ENTRA, Typed, frame, page_of, show_credential},
     error_of,
 };
 use crate::{
@@ -87,8 +87,14 @@ pub(crate) fn refusal(field: &'static str, error: &GraphError) -> FieldError {
     let kept = "The stored one stays in use.";
     FieldError {
         field,
-        message: match error.class() {
-            Class::Credential => format!("{}{code} {kept} {}", error.sentence(), error.remedy()),
+        message: match (error.class(), field) {
+            (Class::Credential, "client_secret") => format!(
+                "{}{code} {kept} Paste the value here: the column headed Value, not Secret ID.",
+                error.sentence()
+            ),
+            (Class::Credential, _) => {
+                format!("{}{code} {kept} {}", error.sentence(), error.remedy())
+            }
             _ => format!(
                 "It could not be tried: {}{code} {kept} Try again in a few minutes.",
                 error.sentence()
@@ -165,7 +171,8 @@ pub(crate) async fn create(
         ..Draft::default()
     };
     match renew(&portal, &principal, &credential, &draft).await {
-        Ok(()) => Ok(see_other(&format!("{}#secrets", page_of(*id)))),
+        Ok(()) if form.get("proof") == "new" => Ok(see_other(&format!("{}#secrets", page_of(*id)))),
+        Ok(()) => Ok(see_other(&format!("{}?done=renewed", page_of(*id)))),
         Err(PageOrFields::Model(error)) => Err(error.into()),
         Err(PageOrFields::Consent(error)) => Err(error.into()),
         Err(PageOrFields::Fields(errors)) => {
@@ -184,6 +191,7 @@ pub(crate) async fn create(
 
 /// Puts a certificate that was made here to use, once it is uploaded.
 pub(crate) async fn promote(
+    request: HttpRequest,
     portal: web::Data<Portal>,
     principal: Signed,
     path: web::Path<(CredentialId, CredentialSecretId)>,
@@ -197,17 +205,19 @@ pub(crate) async fn promote(
         .ok_or(PageProblem::NotFound)?;
     let tried = connection.try_stored(scope, &credential, &opened).await?;
     if let Err(error) = tried {
-        let refused = refusal("certificate", &error);
-        return Err(PageProblem::Conflict(format!(
-            "{} Upload the certificate to the registration under Certificates & secrets, wait a \
-             minute, and try again.",
-            refused.message
-        )));
+        let typed = Typed {
+            errors: vec![FieldError {
+                field: "secret",
+                ..refusal("certificate", &error)
+            }],
+            ..Typed::default()
+        };
+        return show_credential(&request, &portal, &principal, credential, typed).await;
     }
     if !secret::promote(scope, id, secret_id).await? {
         return Err(PageProblem::NotFound);
     }
-    Ok(see_other(&format!("{}#secrets", page_of(id))))
+    Ok(see_other(&format!("{}?done=renewed", page_of(id))))
 }
 
 pub(crate) async fn remove(

@@ -50,6 +50,8 @@ pub(super) struct Typed {
     /// Sender and recipient as typed.
     pub(super) mail: Option<(String, String)>,
     pub(super) mail_sent: bool,
+    /// What was done just before: `renewed` or `features`.
+    pub(super) flash: String,
     pub(super) errors: Vec<model::FieldError>,
     /// A consent link that was made just now: it is shown this once.
     pub(super) new_link: Option<String>,
@@ -71,11 +73,25 @@ struct Show {
     guide: Guide,
     typed: Typed,
     can_delete: bool,
+    link_token: String,
 }
 
 impl Show {
     fn error(&self, field: &str) -> Option<&str> {
         error_of(&self.typed.errors, field)
+    }
+
+    fn is_chosen_time(&self, days: &i64) -> bool {
+        match self.typed.link.days.parse::<i64>() {
+            Ok(chosen) => chosen == *days,
+            Err(_) => *days == 7,
+        }
+    }
+
+    fn test_is_old(&self) -> bool {
+        self.test
+            .as_ref()
+            .is_some_and(|t| t.test.started_at < self.credential.updated_at)
     }
 
     fn mail_from(&self) -> &str {
@@ -259,16 +275,27 @@ pub(super) fn with_sign_in(portal: &Portal, answer: Answer) -> Answer {
     Ok(response)
 }
 
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct ShowQuery {
+    #[serde(default)]
+    done: String,
+}
+
 pub(crate) async fn show(
     request: HttpRequest,
     portal: web::Data<Portal>,
     principal: Signed,
     id: web::Path<CredentialId>,
+    query: web::Query<ShowQuery>,
 ) -> Answer {
     let credential = credential::get(&principal.scope, *id)
         .await?
         .ok_or(PageProblem::NotFound)?;
-    show_credential(&request, &portal, &principal, credential, Typed::default()).await
+    let typed = Typed {
+        flash: query.done.clone(),
+        ..Typed::default()
+    };
+    show_credential(&request, &portal, &principal, credential, typed).await
 }
 
 /// The credential's page; with what was typed into one of its forms.
@@ -313,6 +340,7 @@ pub(super) async fn show_credential(
         links: consent_link::list(scope, credential.id).await?,
         test: Test::newest(principal, credential.id).await?,
         guide: Guide::new(portal, credential.kind, &credential.features),
+        link_token: keys::random_token()?,
         can_delete: scope.role() >= model::Role::Owner,
         credential,
         typed,

@@ -16,12 +16,31 @@ pub(crate) struct Form {
     domains: String,
 }
 
-/// Domains of a text: a line each, or the first column of a CSV.
-pub(crate) fn domains_of(text: &str) -> Vec<String> {
-    text.lines()
-        .map(|line| line.split([',', ';', '\t']).next().unwrap_or_default())
-        .map(|cell| cell.trim().trim_matches('"').to_owned())
-        .filter(|cell| !cell.is_empty() && !cell.eq_ignore_ascii_case("domain"))
+/// Domains of a text: as many a line as there are, also as web or e-mail addresses; or the first
+/// column of a CSV that is headed "domain".
+fn domains_of(text: &str) -> Vec<String> {
+    let is_table = text.lines().next().is_some_and(|l| {
+        l.trim_start_matches('"')
+            .to_lowercase()
+            .starts_with("domain")
+    });
+    let cells: Vec<&str> = if is_table {
+        text.lines()
+            .skip(1)
+            .map(|line| line.split([',', ';', '\t']).next().unwrap_or_default())
+            .collect()
+    } else {
+        text.split([',', ';', '\t', ' ', '\n', '\r']).collect()
+    };
+    cells
+        .into_iter()
+        .map(|cell| {
+            let cell = cell.trim().trim_matches('"');
+            let host = cell.split_once("://").map_or(cell, |(_, rest)| rest);
+            let host = host.split('/').next().unwrap_or_default();
+            host.rsplit('@').next().unwrap_or_default().to_owned()
+        })
+        .filter(|cell| !cell.is_empty())
         .collect()
 }
 
@@ -59,14 +78,22 @@ pub(crate) async fn create(
                 typed.errors = field("domains", "Paste one domain or tenant ID a line.".into());
             } else {
                 match discovery::resolve(connection, scope, &credential, &lines).await {
-                    Ok(summary) => typed.found = Some(summary),
+                    Ok(summary) => {
+                        // What was found is done with; the rest is there to be mended.
+                        let left: Vec<&str> =
+                            summary.not_found.iter().map(|(l, _)| l.as_str()).collect();
+                        typed.domains = left.join("\n");
+                        typed.found = Some(summary);
+                    }
                     Err(consent::Error::Model(model::Error::Invalid(errors))) => {
                         typed.errors = errors;
                     }
                     Err(other) => return Err(other.into()),
                 }
             }
-            typed.domains.clone_from(&form.domains);
+            if typed.found.is_none() {
+                typed.domains.clone_from(&form.domains);
+            }
         }
     }
     show_credential(&request, &portal, &principal, credential, typed).await

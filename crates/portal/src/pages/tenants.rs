@@ -47,6 +47,8 @@ struct Row {
     credential: String,
     drift: Drift,
     company: Option<MappingRow>,
+    /// Another credential to which the directory has consented already.
+    through: Option<String>,
 }
 
 #[derive(Template)]
@@ -58,6 +60,8 @@ struct Index {
     list: ListQuery,
     pager: Pager,
     unmapped: usize,
+    /// The credential with most of them.
+    most_unmapped: Option<CredentialId>,
 }
 
 impl Index {
@@ -78,6 +82,9 @@ struct Show {
     granted: Option<Vec<String>>,
     required: Vec<permission::Permission>,
     drift: Drift,
+    /// Credentials to which its administrator can consent.
+    askable: Vec<Credential>,
+    link_token: String,
 }
 
 impl Show {
@@ -124,9 +131,11 @@ pub(crate) async fn index(
     let credentials = credential::list(scope).await?;
     let mappings = mapping::list(scope, None).await?;
     let wanted = list.q.trim().to_lowercase();
-    let mut rows: Vec<Row> = tenant::list(scope, list.credential)
-        .await?
-        .into_iter()
+    let all = tenant::list(scope, None).await?;
+    let mut rows: Vec<Row> = all
+        .iter()
+        .filter(|t| list.credential.is_none_or(|id| t.credential_id == id))
+        .cloned()
         .filter_map(|tenant| {
             let credential = credentials.iter().find(|c| c.id == tenant.credential_id)?;
             let drift = tenant
@@ -136,7 +145,16 @@ pub(crate) async fn index(
                     Drift::of(&permission::required_by(credential), &g, is_home)
                 })
                 .unwrap_or_default();
+            let through = all
+                .iter()
+                .filter(|t| tenant.state == TenantState::Discovered && t.id != tenant.id)
+                .find(|t| {
+                    t.directory_id == tenant.directory_id && t.state == TenantState::Consented
+                })
+                .and_then(|t| credentials.iter().find(|c| c.id == t.credential_id))
+                .map(|c| c.name.clone());
             Some(Row {
+                through,
                 credential: credential.name.clone(),
                 company: mappings
                     .iter()
@@ -149,10 +167,20 @@ pub(crate) async fn index(
         .collect();
     let is_unmapped = |r: &Row| r.tenant.state == TenantState::Consented && r.company.is_none();
     let unmapped = rows.iter().filter(|r| is_unmapped(r)).count();
+    let most_unmapped = credentials
+        .iter()
+        .map(|c| {
+            let own = |r: &&Row| is_unmapped(r) && r.tenant.credential_id == c.id;
+            (rows.iter().filter(own).count(), c.id)
+        })
+        .filter(|(count, _)| *count > 0)
+        .max_by_key(|(count, _)| *count)
+        .map(|(_, id)| id);
     rows.retain(|r| match list.state.as_str() {
         "" => true,
         "unmapped" => is_unmapped(r),
         "drift" => !r.drift.is_none(),
+        "discovered" => r.tenant.state == TenantState::Discovered && r.through.is_none(),
         state => r.tenant.state.as_str() == state,
     });
     rows.retain(|r| {
@@ -182,6 +210,7 @@ pub(crate) async fn index(
         list,
         pager,
         unmapped,
+        most_unmapped,
     })
 }
 
@@ -219,8 +248,27 @@ pub(crate) async fn show(
         .as_ref()
         .map(|g| Drift::of(&permission::required_by(&credential), g, is_home))
         .unwrap_or_default();
+    // What a single-tenant credential discovered is asked for by one of many tenants.
+    let askable = if tenant.state == TenantState::Discovered
+        || tenant.state == TenantState::Disconnected
+        || !drift.missing.is_empty()
+    {
+        credential::list(scope)
+            .await?
+            .into_iter()
+            .filter(|c| c.kind == model::CredentialKind::MultiTenant && c.revoked_at.is_none())
+            .filter(|c| c.cloud == tenant.cloud)
+            .filter(|c| {
+                credential.kind != model::CredentialKind::MultiTenant || c.id == credential.id
+            })
+            .collect()
+    } else {
+        vec![]
+    };
     let shown = Show {
         page,
+        askable,
+        link_token: keys::random_token()?,
         cloud: cloud_label(&portal, &tenant.cloud),
         mapping,
         skus,
