@@ -86,6 +86,19 @@ on_both! {
         assert_eq!(status, 400);
     }
 
+    async fn another_kind_keeps_what_was_typed(app) {
+        let browser = app.browser().await;
+        let path = "/settings/integrations/entra/credentials";
+        let answer = browser.post(path, &[("switch", "delegated"), ("kind", "multi_tenant"), ("name", "Typed before"),
+            ("directory_id", "abc"), ("client_secret", "secret-that-stays-here"), ("feature", "mail")]).await;
+        assert_eq!(answer.status(), 200);
+        let page = answer.text().await.unwrap();
+        assert!(page.contains("value=\"Typed before\"") && page.contains("value=\"abc\""), "{page}");
+        assert!(page.contains("name=\"kind\" value=\"delegated\"") && page.contains("Mail.Send"), "the guide is for what is ticked: {page}");
+        assert!(!page.contains("secret-that-stays-here"));
+        assert!(app.get("/credentials").await["value"].as_array().unwrap().is_empty());
+    }
+
     async fn a_form_that_fails_is_itself_again(app) {
         let browser = app.browser().await;
         let answer = browser.post("/settings/integrations/entra/credentials", &[

@@ -131,5 +131,15 @@ on_both! {
         assert!(page.contains(&format!("{}/consent/links/", app.url)), "the link is shown once: {page}");
         let again = browser.page(&format!("{CREDENTIALS}/{credential}")).await;
         assert!(!again.contains("/consent/links/"), "{again}");
+        // The same form sent twice, as a reload does, makes one link.
+        let token = again.split("name=\"token\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let form = [("company_name", "Once"), ("days", "30"), ("token", token.as_str())];
+        assert_eq!(browser.post(&format!("{CREDENTIALS}/{credential}/links"), &form).await.status(), 200);
+        assert_eq!(browser.post(&format!("{CREDENTIALS}/{credential}/links"), &form).await.status(), 303);
+        let made = links(&app).await;
+        assert_eq!(made.as_array().unwrap().iter().filter(|l| l["company_name"] == "Once").count(), 1);
+        // What was chosen is there again beside what is wrong.
+        let answer = browser.post(&format!("{CREDENTIALS}/{credential}/links"), &[("directory_id", "short"), ("days", "30")]).await;
+        assert!(answer.text().await.unwrap().contains("<option value=\"30\" selected>"));
     }
 }

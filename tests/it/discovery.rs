@@ -54,6 +54,25 @@ on_both! {
         assert!(page.contains("Tailspin Logistics GmbH") && page.contains("No consent yet"), "{page}");
     }
 
+    async fn a_discovered_tenant_leads_to_consent(app) {
+        let credential = own(&app, &["discovery"]).await;
+        app.post(&format!("/credentials/{credential}/discoveries"), json!({ "source": "gdap" })).await;
+        let contoso = discovered(&app).await.into_iter().find(|t| t["display_name"] == "Contoso Bakery").unwrap();
+        let browser = app.browser().await;
+        let path = format!("/settings/integrations/entra/tenants/{}", text(&contoso, "id"));
+        assert!(browser.page(&path).await.contains("there is none yet"), "no application that it could consent to");
+        let multi = app.credential().await;
+        let page = browser.page(&path).await;
+        assert!(page.contains(&format!("{CREDENTIALS}/{multi}/links")) && page.contains("to Main"), "{page}");
+        app.consent(&multi, app.directory("Contoso").id).await;
+        let list = |state: &'static str| {
+            let browser = &browser;
+            async move { browser.page(&format!("/settings/integrations/entra/tenants?state={state}")).await }
+        };
+        assert!(!list("discovered").await.contains("Contoso Bakery"), "nobody chases who consented");
+        assert!(list("").await.contains("Consented to Main"));
+    }
+
     async fn discovery_that_is_off_says_how_to_switch_it_on(app) {
         let credential = app.credential().await;
         let (status, problem) = app.api("POST", &format!("/credentials/{credential}/discoveries"), Some(json!({ "source": "gdap" }))).await;
