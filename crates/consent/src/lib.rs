@@ -205,7 +205,14 @@ impl Consent {
             other => other,
         };
         match presented {
-            Presented::Unknown => Ok(show(Outcome::Unrecognised, None, None)),
+            Presented::Unknown => {
+                // It names no partner, so no partner's audit log can hold it.
+                tracing::warn!(
+                    address,
+                    "a return from Microsoft with a state nobody asked for"
+                );
+                Ok(show(Outcome::Unrecognised, None, None))
+            }
             Presented::Replayed(scope, request) => {
                 self.refuse(&scope, request, Outcome::Replayed).await
             }
