@@ -53,6 +53,9 @@ mod m18_tenant_permissions;
 mod m19_connection_tests;
 mod m20_subscribed_skus;
 mod m21_credential_mail;
+mod m22_snapshots;
+mod m23_inventory;
+mod m24_limits;
 
 async fn execute(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
     let (uuid, bytes) = match manager.get_database_backend() {
@@ -95,6 +98,9 @@ impl MigratorTrait for Migrator {
             Box::new(m19_connection_tests::Change),
             Box::new(m20_subscribed_skus::Change),
             Box::new(m21_credential_mail::Change),
+            Box::new(m22_snapshots::Change),
+            Box::new(m23_inventory::Change),
+            Box::new(m24_limits::Change),
         ]
     }
 }

@@ -4,7 +4,7 @@
 use std::{net::TcpListener, path::PathBuf, time::Duration};
 
 use consent::{Connection, Consent};
-use graph::{Clouds, Limiter, Limits, TokenSource, cloud::CustomCloud};
+use graph::{Clouds, Limits, TokenSource, cloud::CustomCloud};
 use keys::{FileProvider, Keyring};
 use model::{Clock, Db, PartnerId, Role, Scope, api_token, member, partner};
 use portal::{Portal, Server};
@@ -74,9 +74,18 @@ async fn fresh_database(server: &str) -> String {
     format!("{server}/{name}")
 }
 
+/// The demo's world with every licence where there is one, so that what a test looks at is not
+/// hidden among what is skipped.
+fn licensed(mut world: World) -> World {
+    for directory in &mut world.directories {
+        directory.premium_two = directory.premium;
+    }
+    world
+}
+
 impl TestApp {
     pub async fn start(database: Database) -> Self {
-        Self::start_with(database, World::demo(secret()), true).await
+        Self::start_with(database, licensed(World::demo(secret())), true).await
     }
 
     pub async fn start_with(database: Database, world: World, with_worker: bool) -> Self {
@@ -105,7 +114,7 @@ impl TestApp {
         let connection = Connection {
             clouds,
             tokens: TokenSource::new(graph::http::client().unwrap()),
-            limiter: Limiter::default(),
+            limiter: consent::limits::shared(&db),
             keyring,
         };
         let partner = partner::create(&db, &connection.keyring, "Halden MSP")
@@ -332,6 +341,13 @@ impl TestApp {
         let started = self
             .post("/runs", json!({ "mapping_id": mapping, "kind": kind }))
             .await;
+        self.settled(&text(&started["value"][0], "id")).await
+    }
+
+    /// The same, reading everything anew.
+    pub async fn reconcile(&self, mapping: &str) -> Value {
+        let asked = json!({ "mapping_id": mapping, "kind": "directory", "reconcile": true });
+        let started = self.post("/runs", asked).await;
         self.settled(&text(&started["value"][0], "id")).await
     }
 

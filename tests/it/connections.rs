@@ -410,7 +410,7 @@ on_both! {
     }
 
     async fn what_is_used_at_home_is_not_missing_at_customers(app) {
-        let id = credential(&app, 0, json!({ "client_secret": app.application().secret, "features": ["mfa", "secure_score", "discovery", "mail"] })).await;
+        let id = credential(&app, 0, json!({ "client_secret": app.application().secret, "features": ["mfa", "activity", "devices", "managed_devices", "policies", "risk", "eligibility", "secure_score", "discovery", "mail"] })).await;
         // Customers granted what they were asked for before these were switched on.
         app.consent(&id, app.directory("Contoso").id).await;
         let browser = app.browser().await;
@@ -533,8 +533,8 @@ on_both! {
         let tenant = app.get("/tenants").await["value"][0].clone();
         assert!(tenant["granted_permissions"].as_array().unwrap().iter().any(|p| p == "User.Read.All"));
         // The registration asks for something more and something less from now on.
-        let roles = ["Organization.Read.All", "Domain.Read.All", "User.Read.All", "GroupMember.Read.All",
-            "Application.Read.All", "RoleManagement.Read.Directory", "AuditLog.Read.All", "Group.Read.All"];
+        let mut roles: Vec<&str> = app.application().roles.iter().copied().filter(|r| *r != "SecurityEvents.Read.All").collect();
+        roles.push("Group.Read.All");
         app.sim.set_manifest(client_id, &roles);
         let browser = app.browser().await;
         let contoso = app.directory("Contoso").id.to_string();
@@ -620,7 +620,7 @@ on_both! {
         let browser = app.browser().await;
         let home = app.application().home.to_string();
         let client = app.application().client_id.to_string();
-        let answer = browser.post(&format!("{CREDENTIALS}/{id}"), &[("name", "Mended"), ("cloud", "custom"), ("directory_id", &home), ("client_id", &client), ("feature", "mfa"), ("feature", "secure_score")]).await;
+        let answer = browser.post(&format!("{CREDENTIALS}/{id}"), &[("name", "Mended"), ("cloud", "custom"), ("directory_id", &home), ("client_id", &client), ("feature", "mfa"), ("feature", "activity"), ("feature", "devices"), ("feature", "managed_devices"), ("feature", "policies"), ("feature", "risk"), ("feature", "eligibility"), ("feature", "secure_score")]).await;
         assert_eq!(answer.status(), 303);
         assert_eq!(app.get(&format!("/credentials/{id}")).await["directory_id"], home);
         app.consent(&id, app.directory("Contoso").id).await;

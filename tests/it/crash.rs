@@ -47,52 +47,44 @@ impl Process {
     }
 }
 
-/// Everything that a sync writes, without times, generations and random ids.
+/// Everything that readers see of what syncs wrote, without times and random ids; and that nothing
+/// else is left behind.
 fn dump(data: &Path) -> String {
     let db = rusqlite::Connection::open(data.join("tenantry.db")).unwrap();
     let mut out = String::new();
-    for table in [
-        "users",
-        "groups",
-        "group_members",
-        "mfa_registrations",
-        "domains",
-        "secure_scores",
-        "control_scores",
-        "control_profiles",
-    ] {
-        let columns: Vec<String> = db
-            .prepare(&format!("SELECT name FROM pragma_table_info('{table}')"))
-            .unwrap()
-            .query_map([], |row| row.get::<_, String>(0))
-            .unwrap()
-            .map(Result::unwrap)
-            .filter(|c| {
-                ![
-                    "partner_id",
-                    "mapping_id",
-                    "company_id",
-                    "generation",
-                    "first_seen_at",
-                    "changed_at",
-                ]
-                .contains(&c.as_str())
-            })
-            .collect();
-        let list = columns
-            .iter()
-            .map(|c| format!("quote({c})"))
-            .collect::<Vec<_>>()
-            .join(" || '|' || ");
-        let mut statement = db
-            .prepare(&format!("SELECT {list} FROM {table} ORDER BY 1"))
+    // Sign-in activity has runs of its own, which nobody waits for here.
+    let tables = model::inventory::TABLES.iter();
+    for table in tables.filter(|t| t.kind != model::RunKind::SignInActivity) {
+        let (name, kind) = (table.name, table.kind);
+        let published = format!(
+            "(SELECT published FROM snapshots s WHERE s.mapping_id = t.mapping_id AND s.kind = '{kind}')"
+        );
+        let half: i64 = db
+            .query_row(
+                &format!("SELECT COUNT(*) FROM {name} t WHERE t.since > {published} OR (t.until > {published} AND t.until < {})", i64::MAX),
+                [],
+                |row| row.get(0),
+            )
             .unwrap();
-        let rows: Vec<String> = statement
+        assert_eq!(half, 0, "half a sync is left in {name}");
+        let list: Vec<String> = table
+            .parent
+            .iter()
+            .chain(["id"].iter())
+            .chain(table.columns.iter().map(|(column, _)| column))
+            .map(|column| format!("quote({column})"))
+            .collect();
+        let rows: Vec<String> = db
+            .prepare(&format!(
+                "SELECT {} FROM {name} t WHERE t.since <= {published} AND t.until > {published} ORDER BY 1",
+                list.join(" || '|' || ")
+            ))
+            .unwrap()
             .query_map([], |row| row.get(0))
             .unwrap()
             .map(Result::unwrap)
             .collect();
-        out.push_str(&format!("{table}: {}\n{}\n", rows.len(), rows.join("\n")));
+        out.push_str(&format!("{name}: {}\n{}\n", rows.len(), rows.join("\n")));
     }
     out
 }

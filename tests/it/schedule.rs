@@ -45,7 +45,7 @@ on_both! {
                 // The dead worker's writes must not go through once another has the run.
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
                 run::sweep(&app.db).await.unwrap();
-                assert!(lease.event("info", "a ghost speaks").await.is_err());
+                assert!(model::inventory::Stage::begin(lease.clone()).await.is_err(), "a ghost writes");
                 assert!(lease.settle(model::RunState::Completed, None).await.is_err());
             } else {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -31,7 +31,7 @@ async fn users_survive(app: &TestApp, name: &str, fault: Fault) -> Value {
     let asked = app
         .post(
             "/runs",
-            serde_json::json!({ "mapping_id": mapping, "kind": "directory" }),
+            serde_json::json!({ "mapping_id": mapping, "kind": "directory", "reconcile": true }),
         )
         .await;
     let id = asked["value"][0]["id"].as_str().unwrap().to_owned();
@@ -66,7 +66,8 @@ on_both! {
         let waited: i64 = run["collectors"].as_array().unwrap().iter()
             .map(|c| c["waited_ms"].as_i64().unwrap()).sum();
         assert!(throttled > 5, "{run}");
-        assert!(waited >= throttled * 900, "{throttled} waits of a second: {waited} ms");
+        assert!(waited > 900, "{waited} ms");
+        assert_eq!(app.sim.undercut(), 0, "nobody came back before the time");
     }
 
     async fn a_second_page_that_fails_removes_nobody(app) {
@@ -82,7 +83,7 @@ on_both! {
         let run = users_survive(&app, "Tailspin", fault).await;
         // It may pass, so the run is tried again later.
         assert_eq!(run["state"], "retrying", "{run}");
-        assert_eq!(collector(&run, "users")["state"], "partial");
+        assert_eq!(collector(&run, "users")["state"], "failed");
         app.sim.clear_faults();
         app.advance_minutes(10);
         app.drain().await;
@@ -94,7 +95,7 @@ on_both! {
         let fault = Fault { times: 2, ..Fault::once("/users?", graph_error(500, "InternalServerError")) };
         let run = users_survive(&app, "Contoso", fault).await;
         assert_eq!(run["state"], "completed", "{run}");
-        assert_eq!(collector(&run, "users")["requests"], 3);
+        assert!(collector(&run, "users")["requests"].as_i64().unwrap() >= 3, "{run}");
     }
 
     async fn each_answer_of_graph_has_its_words(app) {
@@ -106,12 +107,12 @@ on_both! {
             (graph_error(404, "Request_ResourceNotFound"), "failed", "does not know"),
             (graph_error(401, "InvalidAuthenticationToken"), "failed", "token"),
             (Kind::ForeignLink, "failed", "another server"),
-            (Kind::LoopingLink, "partial", "do not end"),
+            (Kind::LoopingLink, "failed", "do not end"),
             (Kind::Redirect, "failed", "redirect"),
         ] {
             app.sim.clear_faults();
             app.sim.fail_next(Fault::always("/users?", kind.clone()));
-            let run = app.sync(&mapping, "directory").await;
+            let run = app.reconcile(&mapping).await;
             let users = collector(&run, "users");
             assert_eq!(users["state"], collector_state, "{kind:?}: {users}");
             assert!(users["reason"].as_str().unwrap().contains(words), "{kind:?}: {users}");
@@ -169,7 +170,7 @@ on_both! {
     async fn cancel_stops_a_run_within_two_seconds(app) {
         let (_, mapping) = app.connected("Contoso").await;
         app.drain().await;
-        app.sim.fail_next(Fault::always("/users?", Kind::Slow { ms: 20_000 }));
+        app.sim.fail_next(Fault::always("/users/delta", Kind::Slow { ms: 20_000 }));
         let asked = app.post("/runs", serde_json::json!({ "mapping_id": mapping, "kind": "directory" })).await;
         let id = asked["value"][0]["id"].as_str().unwrap().to_owned();
         app.wait_for(&id, |s| s == "running").await;

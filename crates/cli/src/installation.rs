@@ -4,7 +4,7 @@ use std::{net::TcpListener, os::unix::fs::DirBuilderExt, time::Duration};
 
 use anyhow::Context;
 use consent::{Connection, Consent};
-use graph::{Clouds, Limiter, TokenSource};
+use graph::{Clouds, TokenSource};
 use keys::{FileProvider, Keyring};
 use model::{Clock, Db};
 use portal::{Portal, Server};
@@ -45,7 +45,7 @@ impl Installation {
         let connection = Connection {
             clouds: Clouds::new(config.custom_cloud.as_ref())?,
             tokens: TokenSource::new(graph::http::client()?),
-            limiter: Limiter::default(),
+            limiter: consent::limits::shared(&db),
             keyring,
         };
         Ok(Self {

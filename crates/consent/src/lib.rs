@@ -9,6 +9,7 @@
 pub mod authorisation;
 pub mod connection_test;
 pub mod discovery;
+pub mod limits;
 pub mod mail;
 pub mod permission;
 

@@ -24,8 +24,8 @@ pub struct Permission {
     pub why: &'static str,
     /// What stops working without it.
     pub without: &'static str,
-    /// The feature that needs it; `None` for what every connection reads.
-    pub feature: Option<Feature>,
+    /// The features that need it; none for what every connection reads.
+    pub features: &'static [Feature],
     /// Whether it is used in the partner's own directory alone.
     pub home_only: bool,
     /// The cheapest call that needs it, where reading shows it.
@@ -38,7 +38,7 @@ const BASE: Permission = Permission {
     scope: "",
     why: "",
     without: "",
-    feature: None,
+    features: &[],
     home_only: false,
     probe: None,
 };
@@ -94,8 +94,8 @@ pub const MANIFEST: &[Permission] = &[
         name: "RoleManagement.Read.Directory",
         role: "483bed4a-2ad3-4361-a73b-c83ccdbdc53c",
         scope: "741c54c3-0c1e-44a1-818b-3f97ab4e8c83",
-        why: "Checks that whoever consented administers the tenant.",
-        without: "The administrator's role is recorded as unknown.",
+        why: "Reads who has which directory role, and checks that whoever consented administers the tenant.",
+        without: "Roles are not synced, and the administrator's role is recorded as unknown.",
         probe: Some("/roleManagement/directory/roleAssignments"),
         ..BASE
     },
@@ -103,10 +103,70 @@ pub const MANIFEST: &[Permission] = &[
         name: "AuditLog.Read.All",
         role: "b0afded3-3588-46d8-8b3d-9842eff778da",
         scope: "e4c9e354-4dc5-45b8-9e7c-e1393b0b1a20",
-        why: "Reads the report on MFA registration (tenants with Entra ID P1 or P2).",
-        without: "MFA is shown as unknown.",
-        feature: Some(Feature::Mfa),
+        why: "Reads the report on MFA registration, sign-in activity, sign-ins at risk (tenants with Entra ID P1 or P2) and audit events.",
+        without: "MFA, sign-ins and audit events are shown as unknown.",
+        features: &[Feature::Mfa, Feature::Activity],
         probe: Some("/reports/authenticationMethods/userRegistrationDetails"),
+        ..BASE
+    },
+    Permission {
+        name: "Device.Read.All",
+        role: "7438b122-aefc-4978-80ed-43db9fcc7715",
+        scope: "951183d1-1a61-466f-a6d1-1fde911bfd95",
+        why: "Reads devices that are joined or registered.",
+        without: "Devices are not synced.",
+        features: &[Feature::Devices],
+        probe: Some("/devices"),
+        ..BASE
+    },
+    Permission {
+        name: "DeviceManagementManagedDevices.Read.All",
+        role: "2f51be20-0bb4-4fed-bf7b-db946066c75e",
+        scope: "314874da-47d6-4978-88dc-cf0d37f0bb82",
+        why: "Reads devices that Intune manages (tenants with Intune).",
+        without: "Managed devices are not synced.",
+        features: &[Feature::ManagedDevices],
+        probe: Some("/deviceManagement/managedDevices"),
+        ..BASE
+    },
+    Permission {
+        name: "Policy.Read.All",
+        role: "246dd0d5-5bd0-4def-940b-0421030a5b68",
+        scope: "572fea84-0151-49b2-9301-11cb16974376",
+        why: "Reads conditional access policies. Microsoft gives no smaller permission for them.",
+        without: "Conditional access is shown as unknown.",
+        features: &[Feature::Policies],
+        probe: Some("/identity/conditionalAccess/policies"),
+        ..BASE
+    },
+    Permission {
+        name: "IdentityRiskyUser.Read.All",
+        role: "dc5007c0-2d7d-4c42-879c-2dab87571379",
+        scope: "d04bb851-cb7c-4146-97c7-ca3e71baf56c",
+        why: "Reads users at risk (tenants with Entra ID P2).",
+        without: "Users at risk are shown as unknown.",
+        features: &[Feature::Risk],
+        probe: Some("/identityProtection/riskyUsers"),
+        ..BASE
+    },
+    Permission {
+        name: "IdentityRiskEvent.Read.All",
+        role: "6e472fd1-ad78-48da-a0f0-97ab2c6b769e",
+        scope: "8f6a01e7-0391-4ee5-aa22-a3af122cef27",
+        why: "Reads detected risks (tenants with Entra ID P1 or P2).",
+        without: "Detected risks are shown as unknown.",
+        features: &[Feature::Risk],
+        probe: Some("/identityProtection/riskDetections"),
+        ..BASE
+    },
+    Permission {
+        name: "RoleEligibilitySchedule.Read.Directory",
+        role: "ff278e11-4a33-4d0c-83d2-d01dc58929a5",
+        scope: "eb0788c2-6d4e-4658-8c9e-c0fb8053f03d",
+        why: "Reads who may take a role by Privileged Identity Management (tenants with Entra ID P2).",
+        without: "Eligible roles are shown as unknown.",
+        features: &[Feature::Eligibility],
+        probe: Some("/roleManagement/directory/roleEligibilityScheduleInstances"),
         ..BASE
     },
     Permission {
@@ -115,7 +175,7 @@ pub const MANIFEST: &[Permission] = &[
         scope: "64733abd-851e-478a-bffb-e47a14b18235",
         why: "Reads Microsoft Secure Score and its controls.",
         without: "Secure Score is not synced.",
-        feature: Some(Feature::SecureScore),
+        features: &[Feature::SecureScore],
         probe: Some("/security/secureScores"),
         ..BASE
     },
@@ -125,7 +185,7 @@ pub const MANIFEST: &[Permission] = &[
         scope: "0c0064ea-477b-4130-82a5-4c2cc4ff68aa",
         why: "Lists the customers of your delegated administration (GDAP), in your own tenant.",
         without: "Customers are not discovered by GDAP.",
-        feature: Some(Feature::Discovery),
+        features: &[Feature::Discovery],
         home_only: true,
         probe: Some("/tenantRelationships/delegatedAdminCustomers"),
     },
@@ -135,7 +195,7 @@ pub const MANIFEST: &[Permission] = &[
         scope: "81594d25-e88e-49cf-ac8c-fecbff49f994",
         why: "Looks up the names of discovered tenants, in your own tenant.",
         without: "Discovered tenants are shown by their domain.",
-        feature: Some(Feature::Discovery),
+        features: &[Feature::Discovery],
         home_only: true,
         ..BASE
     },
@@ -145,7 +205,7 @@ pub const MANIFEST: &[Permission] = &[
         scope: "06da0dbc-49e2-44d2-8312-53f166ab848a",
         why: "Lists your reseller contracts. Microsoft gives no smaller permission for it, and customers are asked for it too: better use a single-tenant credential of your own for this.",
         without: "Customers are not discovered by reseller contracts.",
-        feature: Some(Feature::Contracts),
+        features: &[Feature::Contracts],
         home_only: true,
         probe: Some("/contracts"),
     },
@@ -155,7 +215,7 @@ pub const MANIFEST: &[Permission] = &[
         scope: "e383f46e-2787-4529-855e-0e479a3ffac0",
         why: "Sends mail from a mailbox of yours. Restrict it to that mailbox with an application access policy.",
         without: "No mail is sent through Microsoft 365.",
-        feature: Some(Feature::Mail),
+        features: &[Feature::Mail],
         home_only: true,
         ..BASE
     },
@@ -185,6 +245,36 @@ pub const FEATURES: &[FeatureLabel] = &[
         hint: "Score, history and controls of each customer.",
     },
     FeatureLabel {
+        feature: Feature::Activity,
+        label: "Sign-in activity and audit",
+        hint: "When users and applications signed in last, sign-ins at risk, and changes that evidence needs.",
+    },
+    FeatureLabel {
+        feature: Feature::Devices,
+        label: "Devices",
+        hint: "Devices that are joined or registered.",
+    },
+    FeatureLabel {
+        feature: Feature::ManagedDevices,
+        label: "Intune",
+        hint: "Devices that Intune manages, and whether they comply.",
+    },
+    FeatureLabel {
+        feature: Feature::Policies,
+        label: "Conditional access",
+        hint: "Policies with their state, conditions and controls.",
+    },
+    FeatureLabel {
+        feature: Feature::Risk,
+        label: "Risk",
+        hint: "Users at risk and detected risks.",
+    },
+    FeatureLabel {
+        feature: Feature::Eligibility,
+        label: "Eligible roles",
+        hint: "Who may take a role by Privileged Identity Management.",
+    },
+    FeatureLabel {
         feature: Feature::Discovery,
         label: "Discovery by GDAP",
         hint: "Finds your customers through delegated administration, from your own tenant.",
@@ -202,26 +292,29 @@ pub const FEATURES: &[FeatureLabel] = &[
 ];
 
 /// What a new credential uses unless told otherwise.
-pub const DEFAULT_FEATURES: &[Feature] = &[Feature::Mfa, Feature::SecureScore];
+pub const DEFAULT_FEATURES: &[Feature] = &[
+    Feature::Mfa,
+    Feature::Activity,
+    Feature::Devices,
+    Feature::ManagedDevices,
+    Feature::Policies,
+    Feature::Risk,
+    Feature::Eligibility,
+    Feature::SecureScore,
+];
 
-/// The permissions that these features need of a kind of credential, and nothing more.
-pub fn required(kind: CredentialKind, features: &[Feature]) -> Vec<Permission> {
+/// The permissions that these features need, and nothing more.
+pub fn required(features: &[Feature]) -> Vec<Permission> {
     MANIFEST
         .iter()
         .copied()
-        .filter(|p| p.feature.is_none_or(|f| features.contains(&f)))
-        .filter(|p| match p.name {
-            // A person who signs in proves neither the registration's home nor another's role.
-            "Application.Read.All" => kind != CredentialKind::Delegated,
-            "RoleManagement.Read.Directory" => kind == CredentialKind::MultiTenant,
-            _ => true,
-        })
+        .filter(|p| p.features.is_empty() || p.features.iter().any(|f| features.contains(f)))
         .collect()
 }
 
 /// Those of a credential.
 pub fn required_by(credential: &Credential) -> Vec<Permission> {
-    required(credential.kind, &credential.features)
+    required(&credential.features)
 }
 
 /// The `requiredResourceAccess` member of an app registration's manifest.
@@ -229,7 +322,7 @@ pub fn required_resource_access(kind: CredentialKind, features: &[Feature]) -> V
     let delegated = kind == CredentialKind::Delegated;
     json!([{
         "resourceAppId": GRAPH_APP_ID,
-        "resourceAccess": required(kind, features)
+        "resourceAccess": required(features)
             .iter()
             .map(|p| if delegated {
                 json!({ "id": p.scope, "type": "Scope" })
@@ -250,13 +343,16 @@ impl Permission {
     ) -> Option<Result<(), GraphError>> {
         let path = self.probe?;
         if path.starts_with("/security/") && !cloud.has_secure_scores
+            || path.starts_with("/identityProtection/") && !cloud.has_identity_protection
             || path.starts_with("/tenantRelationships/") && !cloud.has_delegated_admin
         {
             return None;
         }
         let request = match path {
             // These take no $top.
-            "/organization" | "/domains" => Request::get(path),
+            "/organization" | "/domains" | "/identity/conditionalAccess/policies" => {
+                Request::get(path)
+            }
             "/roleManagement/directory/roleAssignments" => Request::get(path).query(
                 "$filter",
                 &format!("roleDefinitionId eq '{}'", graph::oidc::CONSENTING_ROLES[0]),
@@ -390,7 +486,7 @@ mod tests {
     #[test]
     fn a_feature_that_is_off_asks_for_nothing() {
         let names = |features: &[Feature]| -> Vec<&str> {
-            required(CredentialKind::MultiTenant, features)
+            required(features)
                 .iter()
                 .map(|p| p.name)
                 .collect()
@@ -407,14 +503,14 @@ mod tests {
 
     #[test]
     fn only_mail_is_more_than_reading() {
-        for permission in MANIFEST.iter().filter(|p| p.feature != Some(Feature::Mail)) {
+        for permission in MANIFEST.iter().filter(|p| p.features != [Feature::Mail]) {
             assert!(permission.name.contains("Read"), "{}", permission.name);
         }
     }
 
     #[test]
     fn drift_has_two_sides() {
-        let required = required(CredentialKind::MultiTenant, &[]);
+        let required = required(&[]);
         let mut granted: Vec<String> = required.iter().map(|p| p.name.to_owned()).collect();
         assert!(Drift::of(&required, &granted, true).is_none());
         granted.remove(0);

@@ -1,7 +1,7 @@
-//! Reading Graph for one tenant: pages one after another, throttling obeyed, errors classified.
+//! Asking Graph about one tenant: limits kept, throttling obeyed, passing failures tried again,
+//! errors classified. `pages.rs` reads collections, `batch.rs` many of them at once.
 
 use std::{
-    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -13,15 +13,19 @@ use serde::{Deserialize, de::DeserializeOwned};
 use url::Url;
 
 use crate::{
-    Cloud, Error, Grantee, Limiter, ProofSource, Request, TokenSource, http, request::Service,
+    Cloud, Error, Grantee, Limiter, ProofSource, Request, TokenSource, http,
+    limits::{Asker, Charge, Gate, Size},
+    pages::Pages,
 };
 
-/// More pages than any directory has; a longer chain is a loop.
-const MAX_PAGES: usize = 20_000;
-/// Tries of one page for passing errors.
-const MAX_TRIES: u32 = 5;
+/// Tries of one request for passing errors; being throttled is not one.
+const MAX_TRIES: u32 = 6;
+/// Times that one request is throttled before it is given back to the scheduler.
+const MAX_THROTTLED: u32 = 30;
 /// The longest wait inside a run; a longer one is given back to the scheduler.
-const MAX_WAIT: Duration = Duration::from_secs(90);
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(90);
+/// Where Microsoft does not say how long to wait.
+pub(crate) const UNTOLD_WAIT: Duration = Duration::from_secs(2);
 
 /// Graph as one application sees one tenant.
 #[derive(Clone)]
@@ -32,6 +36,8 @@ pub struct GraphClient {
     grantee: Grantee,
     source: Arc<dyn ProofSource>,
     priority: &'static str,
+    size: Size,
+    gate: Arc<Gate>,
 }
 
 impl std::fmt::Debug for GraphClient {
@@ -60,6 +66,10 @@ pub struct Tally {
 }
 
 impl Meter {
+    pub(crate) fn throttled(&self) {
+        self.throttled.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Reads and resets.
     pub fn take(&self) -> Tally {
         Tally {
@@ -69,27 +79,10 @@ impl Meter {
         }
     }
 
-    fn waited(&self, time: Duration) {
+    pub(crate) fn waited(&self, time: Duration) {
         let ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self.waited_ms.fetch_add(ms, Ordering::Relaxed);
     }
-}
-
-/// One page of a collection.
-#[derive(Debug)]
-pub struct Page<T> {
-    /// Its items; a page may be empty and still have a successor.
-    pub items: Vec<T>,
-    /// The next page, checked to be on the configured origin.
-    pub next: Option<Url>,
-}
-
-#[derive(Deserialize)]
-#[serde(bound = "T: DeserializeOwned")]
-struct WirePage<T> {
-    value: Vec<T>,
-    #[serde(rename = "@odata.nextLink")]
-    next_link: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -123,6 +116,25 @@ impl GraphClient {
             grantee,
             source,
             priority,
+            size: Size::default(),
+            gate: Arc::default(),
+        }
+    }
+
+    /// The same client, for a tenant of so many users: its limit depends on them.
+    #[must_use]
+    pub fn with_users(mut self, users: i64) -> Self {
+        self.size = Size::of(users);
+        self
+    }
+
+    fn asker(&self) -> Asker<'_> {
+        Asker {
+            cloud: &self.cloud.name,
+            limits: self.cloud.limits,
+            client_id: self.grantee.client_id,
+            tenant: self.grantee.tenant,
+            size: self.size,
         }
     }
 
@@ -140,24 +152,27 @@ impl GraphClient {
     }
 
     /// A cursor over the pages of a collection.
-    pub fn pages<T: DeserializeOwned + Send>(
-        &self,
-        request: &Request,
-    ) -> Result<Pages<'_, T>, Error> {
-        Ok(Pages {
-            client: self,
-            service: Service::of(&request.path),
-            next: Some(self.url(request)),
-            seen: HashSet::new(),
-            left: request.max_items,
-            _items: std::marker::PhantomData,
-        })
+    pub fn pages<T: DeserializeOwned + Send>(&self, request: &Request) -> Pages<'_, T> {
+        Pages::new(self, self.url(request), request)
     }
 
-    fn url(&self, request: &Request) -> Url {
+    /// A cursor over what changed since a link of an earlier round: `request` is what that began
+    /// with.
+    ///
+    /// # Errors
+    /// [`Error::ForeignLink`] when the link does not lead to the configured Graph origin.
+    pub fn changes<T: DeserializeOwned + Send>(
+        &self,
+        request: &Request,
+        link: &str,
+    ) -> Result<Pages<'_, T>, Error> {
+        Ok(Pages::new(self, self.check_link(link, request.version)?, request))
+    }
+
+    pub(crate) fn url(&self, request: &Request) -> Url {
         let mut url = self.cloud.graph.clone();
         let base = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{base}/v1.0{}", request.path));
+        url.set_path(&format!("{base}/{}{}", request.version, request.path));
         if !request.query.is_empty() {
             url.set_query(Some(&request.query));
         }
@@ -170,7 +185,7 @@ impl GraphClient {
         request: &Request,
         meter: &Meter,
     ) -> Result<T, Error> {
-        self.fetch(&self.url(request), Service::of(&request.path), meter)
+        self.fetch(&self.url(request), Charge::of(request), meter)
             .await
     }
 
@@ -214,7 +229,7 @@ impl GraphClient {
         request: &Request,
         meter: &Meter,
     ) -> Result<Vec<T>, Error> {
-        let mut pages = self.pages(request)?;
+        let mut pages = self.pages(request);
         let mut items = Vec::new();
         while let Some(page) = pages.next(meter).await? {
             items.extend(page.items);
@@ -224,22 +239,35 @@ impl GraphClient {
 
     /// One GET with everything that may pass tried again: throttling as told, outages with a
     /// growing pause, an expired token once.
-    async fn fetch<B: DeserializeOwned + Send>(
+    pub(crate) async fn fetch<B: DeserializeOwned + Send>(
         &self,
         url: &Url,
-        service: Service,
+        charge: Charge,
         meter: &Meter,
     ) -> Result<B, Error> {
-        let mut tries = 0;
+        self.ask(url, None, charge, meter).await
+    }
+
+    /// The same, with a body to POST where one is given; it must be harmless to send twice.
+    pub(crate) async fn ask<B: DeserializeOwned + Send>(
+        &self,
+        url: &Url,
+        body: Option<&serde_json::Value>,
+        charge: Charge,
+        meter: &Meter,
+    ) -> Result<B, Error> {
+        let (mut tries, mut throttled) = (0, 0);
         let mut fresh_token = false;
         loop {
-            tries += 1;
-            let error = match self.fetch_once(url, service, meter).await {
+            let error = match self.ask_once(url, body, charge, meter).await {
                 Ok(page) => return Ok(page),
                 Err(error) => error,
             };
             let wait = match &error {
-                Error::Throttled(after) => *after,
+                Error::Throttled(after) => {
+                    throttled += 1;
+                    *after
+                }
                 Error::Api {
                     status: 401,
                     says_unlicensed: false,
@@ -253,10 +281,13 @@ impl GraphClient {
                     status: 500..=599, ..
                 }
                 | Error::Transport(_)
-                | Error::Malformed(_) => pause(tries),
+                | Error::Malformed(_) => {
+                    tries += 1;
+                    pause(tries)
+                }
                 _ => return Err(error),
             };
-            if tries >= MAX_TRIES || wait > MAX_WAIT {
+            if tries >= MAX_TRIES || throttled >= MAX_THROTTLED || wait > MAX_WAIT {
                 return Err(error);
             }
             meter.waited(wait);
@@ -264,32 +295,29 @@ impl GraphClient {
         }
     }
 
-    async fn fetch_once<B: DeserializeOwned + Send>(
+    async fn ask_once<B: DeserializeOwned + Send>(
         &self,
         url: &Url,
-        service: Service,
+        body: Option<&serde_json::Value>,
+        charge: Charge,
         meter: &Meter,
     ) -> Result<B, Error> {
         let token = self
             .tokens
             .token(&self.cloud, &self.grantee, self.source.as_ref())
             .await?;
-        let waited = self
-            .limiter
-            .wait(
-                self.cloud.limits,
-                service,
-                self.grantee.client_id,
-                self.grantee.tenant,
-            )
-            .await;
+        let asker = self.asker();
+        let waited = self.limiter.wait(asker, charge, MAX_WAIT).await?;
         meter.waited(waited);
+        let _place = self.gate.enter().await;
         meter.requests.fetch_add(1, Ordering::Relaxed);
         // The origin was checked when the URL was made; the token goes on last.
-        let response = self
-            .tokens
-            .http()
-            .get(url.clone())
+        let http = self.tokens.http();
+        let request = match body {
+            None => http.get(url.clone()),
+            Some(body) => http.post(url.clone()).json(body),
+        };
+        let response = request
             .header("accept", "application/json")
             .header("client-request-id", request_id())
             .header("x-ms-throttle-priority", self.priority)
@@ -298,30 +326,48 @@ impl GraphClient {
             .await
             .map_err(Error::transport)?;
         let status = response.status().as_u16();
-        let headers = response.headers().clone();
-        if status == 429 || (status == 503 && headers.contains_key("retry-after")) {
-            meter.throttled.fetch_add(1, Ordering::Relaxed);
-        }
+        self.heed(response.headers(), charge);
         if status == 200 {
             let body = http::body(response).await?;
-            return serde_json::from_slice(&body).map_err(|e| {
-                Error::Malformed(match body.first() {
-                    Some(b'<') => "a web page instead of JSON".into(),
-                    _ => format!("{:?} error at byte {}", e.classify(), e.column()),
-                })
-            });
+            self.gate.went_well();
+            return decode(&body);
         }
-        Err(refusal(response).await)
+        let error = refusal(response).await;
+        if let Error::Throttled(after) = &error {
+            meter.throttled.fetch_add(1, Ordering::Relaxed);
+            self.was_throttled(charge, *after);
+        }
+        Err(error)
     }
 
-    /// A link of the answer, if it may be followed: same origin, below `/v1.0/`, no user name.
+    /// Everybody waits, and fewer ask at a time.
+    pub(crate) fn was_throttled(&self, charge: Charge, after: Duration) {
+        self.gate.was_throttled();
+        self.limiter
+            .told_to_wait(self.asker(), charge.service, after);
+    }
+
+    /// Slows down before Microsoft throttles: above four fifths of a limit it says how much of it
+    /// is used (source: Graph's throttling guidance, `x-ms-throttle-limit-percentage`).
+    fn heed(&self, headers: &reqwest::header::HeaderMap, charge: Charge) {
+        let used = headers
+            .get("x-ms-throttle-limit-percentage")
+            .and_then(|v| v.to_str().ok())
+            .and_then(|v| v.trim().parse::<f64>().ok());
+        if let Some(used) = used.filter(|used| (0.8..10.0).contains(used)) {
+            let wait = Duration::from_millis(200).mul_f64((used - 0.7) * 10.0);
+            self.limiter.told_to_wait(self.asker(), charge.service, wait);
+        }
+    }
+
+    /// A link of the answer, if it may be followed: same origin, below the version, no user name.
     ///
     /// # Errors
     /// [`Error::ForeignLink`] otherwise; the whole answer is refused then.
-    fn check_link(&self, link: &str) -> Result<Url, Error> {
+    pub(crate) fn check_link(&self, link: &str, version: &str) -> Result<Url, Error> {
         let url = Url::parse(link).map_err(|_| Error::ForeignLink)?;
         let root = &self.cloud.graph;
-        let base = format!("{}/v1.0/", root.path().trim_end_matches('/'));
+        let base = format!("{}/{version}/", root.path().trim_end_matches('/'));
         let ours = url.origin() == root.origin()
             && url.username().is_empty()
             && url.password().is_none()
@@ -335,28 +381,42 @@ impl GraphClient {
     }
 }
 
+/// A body of the expected shape.
+pub(crate) fn decode<B: DeserializeOwned>(body: &[u8]) -> Result<B, Error> {
+    serde_json::from_slice(body).map_err(|e| {
+        Error::Malformed(match body.first() {
+            Some(b'<') => "a web page instead of JSON".into(),
+            _ => format!("{:?} error at byte {}", e.classify(), e.column()),
+        })
+    })
+}
+
 /// What a response that is no success says.
 async fn refusal(response: reqwest::Response) -> Error {
     let status = response.status().as_u16();
     let headers = response.headers().clone();
     if status == 429 || (status == 503 && headers.contains_key("retry-after")) {
-        let after = http::retry_after(&headers).unwrap_or(Duration::from_secs(10));
-        return Error::Throttled(after);
+        return Error::Throttled(http::retry_after(&headers).unwrap_or(UNTOLD_WAIT));
     }
     let body = match http::body(response).await {
         Ok(body) => body,
         Err(error) => return error,
     };
-    let wire: WireErrorBody = serde_json::from_slice(&body).unwrap_or_default();
+    let request_id = headers
+        .get("request-id")
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    explained(status, &body, request_id)
+}
+
+/// What an error body says, of a response or of one part of a batch.
+pub(crate) fn explained(status: u16, body: &[u8], request_id: &str) -> Error {
+    let wire: WireErrorBody = serde_json::from_slice(body).unwrap_or_default();
     let message = wire.error.message.unwrap_or_default().to_ascii_lowercase();
     Error::Api {
         status,
         code: wire.error.code.unwrap_or_default(),
-        request_id: headers
-            .get("request-id")
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or_default()
-            .to_owned(),
+        request_id: request_id.to_owned(),
         says_unlicensed: [
             "not licensed",
             "premium license",
@@ -369,7 +429,7 @@ async fn refusal(response: reqwest::Response) -> Error {
 }
 
 /// Half a second, then doubled, with up to a quarter of jitter from the request id's bits.
-fn pause(tries: u32) -> Duration {
+pub(crate) fn pause(tries: u32) -> Duration {
     let base = 500 * 2u64.pow(tries.min(6) - 1);
     let jitter = uuid_bits() % (base / 4);
     Duration::from_millis(base + jitter)
@@ -383,47 +443,6 @@ fn request_id() -> String {
 #[allow(clippy::disallowed_methods)]
 fn uuid_bits() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().1
-}
-
-/// A cursor over pages.
-#[derive(Debug)]
-pub struct Pages<'a, T> {
-    client: &'a GraphClient,
-    service: Service,
-    next: Option<Url>,
-    seen: HashSet<String>,
-    left: Option<usize>,
-    _items: std::marker::PhantomData<T>,
-}
-
-impl<T: DeserializeOwned + Send> Pages<'_, T> {
-    /// The next page, or `None` after the last.
-    ///
-    /// # Errors
-    /// Any [`Error`]; what was read before stands, but the pass is not complete.
-    pub async fn next(&mut self, meter: &Meter) -> Result<Option<Page<T>>, Error> {
-        let Some(url) = self.next.take() else {
-            return Ok(None);
-        };
-        if !self.seen.insert(url.to_string()) || self.seen.len() > MAX_PAGES {
-            return Err(Error::EndlessPages);
-        }
-        let wire: WirePage<T> = self.client.fetch(&url, self.service, meter).await?;
-        let next = wire
-            .next_link
-            .map(|link| self.client.check_link(&link))
-            .transpose()?;
-        let mut items = wire.value;
-        if let Some(left) = &mut self.left {
-            items.truncate(*left);
-            *left -= items.len();
-        }
-        self.next = next.filter(|_| self.left != Some(0));
-        Ok(Some(Page {
-            items,
-            next: self.next.clone(),
-        }))
-    }
 }
 
 #[cfg(test)]
@@ -466,7 +485,7 @@ mod tests {
         let client = client();
         assert!(
             client
-                .check_link("http://127.0.0.1:2/v1.0/users?$skiptoken=x")
+                .check_link("http://127.0.0.1:2/v1.0/users?$skiptoken=x", "v1.0")
                 .is_ok()
         );
         for foreign in [
@@ -481,7 +500,7 @@ mod tests {
             "/v1.0/users",
             "",
         ] {
-            assert!(client.check_link(foreign).is_err(), "{foreign}");
+            assert!(client.check_link(foreign, "v1.0").is_err(), "{foreign}");
         }
     }
 }

@@ -36,6 +36,11 @@ pub struct Cloud {
     pub has_secure_scores: bool,
     /// Whether `/tenantRelationships/delegatedAdmin…` exists there (absent from the China schema).
     pub has_delegated_admin: bool,
+    /// Whether `/identityProtection` exists there (absent from the China schema).
+    pub has_identity_protection: bool,
+    /// Whether `/beta/reports/servicePrincipalSignInActivities` exists there (the Global service
+    /// alone, as Microsoft's document says).
+    pub has_application_activity: bool,
 }
 
 impl Cloud {
@@ -176,6 +181,9 @@ impl Clouds {
                 limits: custom.limits.unwrap_or(Limits::Microsoft),
                 has_secure_scores,
                 has_delegated_admin,
+                // China lacks the same services as Secure Score's.
+                has_identity_protection: has_secure_scores,
+                has_application_activity: like == "global",
             }));
         }
         for &(name, label, login, graph, has_secure_scores, has_delegated_admin) in TABLE {
@@ -193,6 +201,9 @@ impl Clouds {
                 limits: Limits::Microsoft,
                 has_secure_scores,
                 has_delegated_admin,
+                // China lacks the same services as Secure Score's.
+                has_identity_protection: has_secure_scores,
+                has_application_activity: name == "global",
             }));
         }
         Ok(Self(Arc::new(clouds)))

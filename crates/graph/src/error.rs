@@ -120,6 +120,20 @@ impl Error {
         }
     }
 
+    /// Whether the link to changes is not accepted any more: the whole has to be read (source:
+    /// Graph's delta query overview: 410, or `syncStateNotFound` in any spelling).
+    pub fn wants_full_read(&self) -> bool {
+        matches!(self, Self::Api { status, code, .. }
+            if *status == 410 || code.to_ascii_lowercase().contains("syncstatenotfound"))
+    }
+
+    /// Whether the link to the next page is not accepted any more: the list has to be read from its
+    /// first page.
+    pub fn wants_first_page(&self) -> bool {
+        matches!(self, Self::Api { code, .. }
+            if code.to_ascii_lowercase().contains("expiredpagetoken"))
+    }
+
     /// Microsoft's own code, for people to look up.
     pub fn code(&self) -> Option<String> {
         match self {

@@ -340,7 +340,12 @@ pub fn api(status: u16, code: &str, says_unlicensed: bool) -> Explanation {
     let code = code.to_ascii_lowercase();
     let is = |name: &str| code.contains(name);
     match status {
-        403 if is("nonpremiumtenant") || says_unlicensed => say(
+        400 | 403 if is("nonpremiumtenant") || is("premiumlicenserequired") => say(
+            Licence,
+            "This needs Microsoft Entra ID P1 or P2, which the directory does not have.",
+            "License the customer for it; if they have it, grant Directory.Read.All as well.",
+        ),
+        403 if says_unlicensed => say(
             Licence,
             "This needs Microsoft Entra ID P1 or P2, which the directory does not have.",
             "License the customer for it; if they have it, grant Directory.Read.All as well.",

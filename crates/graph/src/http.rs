@@ -42,23 +42,25 @@ pub(crate) async fn body(mut response: Response) -> Result<Bytes, Error> {
 /// `Retry-After` in seconds or as an HTTP date, relative to the response's own `Date`; negative and
 /// absurd values are clamped to between 0 and one day.
 pub(crate) fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
-    let text = headers
-        .get(reqwest::header::RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim();
+    let header = |name| headers.get(name).and_then(|v| v.to_str().ok());
+    wait_of(
+        header(reqwest::header::RETRY_AFTER)?,
+        header(reqwest::header::DATE),
+    )
+}
+
+/// The same of texts; `date` is what the sender's clock said.
+pub(crate) fn wait_of(text: &str, date: Option<&str>) -> Option<Duration> {
     let day = Duration::from_secs(24 * 3600);
-    if let Ok(seconds) = text.parse::<f64>() {
+    if let Ok(seconds) = text.trim().parse::<f64>() {
         return Some(
             Duration::try_from_secs_f64(seconds.max(0.0))
                 .unwrap_or(day)
                 .min(day),
         );
     }
-    let at = chrono::DateTime::parse_from_rfc2822(text).ok()?;
-    let now = headers
-        .get(reqwest::header::DATE)
-        .and_then(|d| chrono::DateTime::parse_from_rfc2822(d.to_str().ok()?).ok())?;
+    let at = chrono::DateTime::parse_from_rfc2822(text.trim()).ok()?;
+    let now = chrono::DateTime::parse_from_rfc2822(date?).ok()?;
     Some((at - now).to_std().unwrap_or_default().min(day))
 }
 

@@ -12,15 +12,19 @@ pub mod http;
 pub mod oidc;
 pub mod types;
 
+mod batch;
 mod client;
 mod limits;
+mod pages;
 mod request;
 mod token;
 
 pub use assertion::SigningKey;
-pub use client::{GraphClient, Meter, Page, Tally};
+pub use batch::{BATCH, Part};
+pub use client::{GraphClient, Meter, Tally};
 pub use cloud::{Cloud, Clouds, Limits};
 pub use error::{Class, Error};
-pub use limits::Limiter;
+pub use limits::{Limiter, LocalSlots, Slots};
+pub use pages::{Change, Page, Pages, Removed};
 pub use request::Request;
 pub use token::{ClientCredential, Grantee, Proof, ProofSource, TokenSource, aadsts};

@@ -8,6 +8,7 @@ pub struct Request {
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) max_items: Option<usize>,
+    pub(crate) version: &'static str,
 }
 
 impl Request {
@@ -17,6 +18,35 @@ impl Request {
             path: path.into(),
             query: String::new(),
             max_items: None,
+            version: "v1.0",
+        }
+    }
+
+    /// A collection that only the preview version has.
+    #[must_use]
+    pub fn beta(mut self) -> Self {
+        self.version = "beta";
+        self
+    }
+
+    /// `$expand`.
+    #[must_use]
+    pub fn expand(self, relation: &str) -> Self {
+        self.query("$expand", relation)
+    }
+
+    /// `$filter`.
+    #[must_use]
+    pub fn filter(self, condition: &str) -> Self {
+        self.query("$filter", condition)
+    }
+
+    /// Path and query below the version, as a batch names a request.
+    pub(crate) fn relative(&self) -> String {
+        if self.query.is_empty() {
+            self.path.clone()
+        } else {
+            format!("{}?{}", self.path, self.query)
         }
     }
 
@@ -56,28 +86,5 @@ impl Request {
     /// The path below `/v1.0`.
     pub fn path(&self) -> &str {
         &self.path
-    }
-}
-
-/// Microsoft's service behind a path: limits are per service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Service {
-    /// Identity and access: users, groups, organization.
-    Directory,
-    /// Reports of the identity and access service.
-    Reports,
-    /// Secure score.
-    Security,
-}
-
-impl Service {
-    pub(crate) fn of(path: &str) -> Self {
-        if path.starts_with("/reports/") || path.starts_with("/auditLogs/") {
-            Self::Reports
-        } else if path.starts_with("/security/") {
-            Self::Security
-        } else {
-            Self::Directory
-        }
     }
 }

@@ -7,10 +7,11 @@ use sea_orm::{
 };
 
 use crate::{
-    CompanyId, Domain, Group, GroupMember, Listing, MappingId, Result, Scope, SubscribedSku,
-    Timestamp, User, Window,
+    CompanyId, Domain, Group, GroupMember, Listing, MappingId, Result, RunKind, Scope,
+    SubscribedSku, Timestamp, User, Window,
     db::{query_all, query_one},
     entity::{domain, group, group_member},
+    inventory::{self, GroupRow, Object, Snapshot},
 };
 
 /// `%text%` for LIKE against `LOWER(column)`, in the three spellings that cover what the databases
@@ -58,6 +59,14 @@ pub struct UserWithMfa {
     pub is_admin: Option<bool>,
     /// Registered methods, in Microsoft's words.
     pub methods: Vec<String>,
+    /// Last sign-in with a password or another proof; `None` is never, or not known.
+    pub last_sign_in_at: Option<Timestamp>,
+    /// Last sign-in of an application in the user's name.
+    pub last_non_interactive_sign_in_at: Option<Timestamp>,
+    /// Whether sign-in activity of this user was read at all.
+    pub sign_in_is_known: bool,
+    /// When the user was seen to be gone, if so.
+    pub gone_at: Option<Timestamp>,
 }
 
 /// Filters of the users table.
@@ -109,22 +118,40 @@ pub enum UserSort {
     Created,
 }
 
-const USERS: &str = "FROM users u LEFT JOIN mfa_registrations m
-    ON m.partner_id = u.partner_id AND m.mapping_id = u.mapping_id AND m.id = u.id
-    AND m.removed_at IS NULL
-    WHERE u.partner_id = $1 AND u.company_id = $2 AND u.removed_at IS NULL";
+/// What of a user is read together.
+const USER_COLUMNS: &str = "u.*, m.is_mfa_registered, m.is_admin, m.methods, a.last_sign_in_at,
+    a.last_non_interactive_sign_in_at, a.id AS activity_of";
 
-/// The condition of a filter and its parameters; `None` when the company is out of scope.
-fn users_where(
-    scope: &Scope,
-    company: CompanyId,
-    filter: &UserFilter,
-) -> Option<(String, Vec<Value>)> {
-    if !scope.sees(company) {
-        return None;
+/// What a reader sees of a company: its directory, and its sign-in activity, which is read by itself.
+struct Seen {
+    directory: Snapshot,
+    activity: Snapshot,
+}
+
+impl Seen {
+    async fn of(scope: &Scope, company: CompanyId) -> Result<Self> {
+        Ok(Self {
+            directory: Snapshot::of_company(scope, company, RunKind::Directory).await?,
+            activity: Snapshot::of_company(scope, company, RunKind::SignInActivity).await?,
+        })
     }
-    let mut sql = USERS.to_owned();
-    let mut values: Vec<Value> = vec![scope.partner().into(), company.into()];
+
+    /// Users with their registration and activity.
+    fn users(&self, values: &mut Vec<Value>) -> String {
+        let registration = self.directory.joined("m", "u", values);
+        let activity = self.activity.joined("a", "u", values);
+        let users = self.directory.sql("u", values);
+        format!(
+            "FROM users u LEFT JOIN mfa_registrations m ON m.id = u.id AND {registration}
+             LEFT JOIN sign_in_activities a ON a.id = u.id AND {activity} WHERE {users}"
+        )
+    }
+}
+
+/// The condition of a filter and its parameters.
+fn users_where(seen: &Seen, filter: &UserFilter) -> (String, Vec<Value>) {
+    let mut values: Vec<Value> = vec![];
+    let mut sql = seen.users(&mut values);
     if !filter.search.trim().is_empty() {
         let columns = [
             "u.display_name",
@@ -133,10 +160,11 @@ fn users_where(
             "COALESCE(u.department, '')",
             "COALESCE(u.job_title, '')",
         ];
+        let from = values.len() + 1;
         let any: Vec<String> = columns
             .iter()
             .flat_map(|column| {
-                (3..=5).map(move |n| format!("LOWER({column}) LIKE ${n} ESCAPE '\\'"))
+                (from..from + 3).map(move |n| format!("LOWER({column}) LIKE ${n} ESCAPE '\\'"))
             })
             .collect();
         sql.push_str(&format!(" AND ({})", any.join(" OR ")));
@@ -165,7 +193,7 @@ fn users_where(
         Some(MfaFilter::Unknown) => sql.push_str(" AND m.is_mfa_registered IS NULL"),
         None => {}
     }
-    Some((sql, values))
+    (sql, values)
 }
 
 /// Users of a company.
@@ -177,12 +205,7 @@ pub async fn users(
     descending: bool,
     window: Window,
 ) -> Result<Listing<UserWithMfa>> {
-    let Some((condition, values)) = users_where(scope, company, filter) else {
-        return Ok(Listing {
-            rows: vec![],
-            total: 0,
-        });
-    };
+    let (condition, values) = users_where(&Seen::of(scope, company).await?, filter);
     let conn = scope.db().conn();
     let total: i64 = query_one(
         conn,
@@ -199,7 +222,7 @@ pub async fn users(
     };
     let direction = if descending { "DESC" } else { "ASC" };
     let sql = format!(
-        "SELECT u.*, m.is_mfa_registered, m.is_admin, m.methods {condition}
+        "SELECT {USER_COLUMNS} {condition}
          ORDER BY {column} {direction}, u.mapping_id, u.id LIMIT {} OFFSET {}",
         window.limit, window.offset
     );
@@ -219,6 +242,10 @@ fn user_row(row: &sea_orm::QueryResult) -> Result<UserWithMfa> {
         methods: methods
             .and_then(|json| serde_json::from_str(&json).ok())
             .unwrap_or_default(),
+        last_sign_in_at: row.try_get("", "last_sign_in_at")?,
+        last_non_interactive_sign_in_at: row.try_get("", "last_non_interactive_sign_in_at")?,
+        sign_in_is_known: row.try_get::<Option<String>>("", "activity_of")?.is_some(),
+        gone_at: None,
     })
 }
 
@@ -227,28 +254,49 @@ pub async fn user(scope: &Scope, company: CompanyId, id: &str) -> Result<Option<
     if !scope.sees(company) {
         return Ok(None);
     }
-    query_one(
+    let seen = Seen::of(scope, company).await?;
+    let mut values = vec![];
+    let registration = seen.directory.joined("m", "u", &mut values);
+    let activity = seen.activity.joined("a", "u", &mut values);
+    values.extend([scope.partner().into(), company.into(), id.into()]);
+    let n = values.len();
+    let rows = query_all(
         scope.db().conn(),
-        "SELECT u.*, m.is_mfa_registered, m.is_admin, m.methods FROM users u
-         LEFT JOIN mfa_registrations m ON m.partner_id = u.partner_id
-            AND m.mapping_id = u.mapping_id AND m.id = u.id AND m.removed_at IS NULL
-         WHERE u.partner_id = $1 AND u.company_id = $2 AND u.id = $3
-         ORDER BY u.removed_at IS NOT NULL, u.changed_at DESC LIMIT 1",
-        vec![scope.partner().into(), company.into(), id.into()],
+        &format!(
+            "SELECT {USER_COLUMNS} FROM users u
+             LEFT JOIN mfa_registrations m ON m.id = u.id AND {registration}
+             LEFT JOIN sign_in_activities a ON a.id = u.id AND {activity}
+             WHERE u.partner_id = ${} AND u.company_id = ${} AND u.id = ${n} AND u.until > u.since",
+            n - 2,
+            n - 1
+        ),
+        values,
     )
-    .await?
-    .as_ref()
-    .map(user_row)
-    .transpose()
+    .await?;
+    let mut newest: Option<UserWithMfa> = None;
+    for row in &rows {
+        let mut version = user_row(row)?;
+        let published = seen.directory.generation(version.user.mapping_id);
+        if version.user.since > published {
+            continue;
+        }
+        // One that ended with a generation that is not published yet is still there.
+        version.gone_at = version.user.ended_at.filter(|_| version.user.until <= published);
+        let key = |u: &UserWithMfa| (u.gone_at.is_none(), u.user.changed_at);
+        if newest.as_ref().is_none_or(|n| key(&version) > key(n)) {
+            newest = Some(version);
+        }
+    }
+    Ok(newest)
 }
 
 /// Groups that a user (or any object) is in.
 pub async fn groups_of(scope: &Scope, mapping: MappingId, object: &str) -> Result<Vec<Group>> {
+    let seen = Snapshot::of_mapping(scope, mapping, RunKind::Directory).await?;
     let memberships: Vec<String> = scope
         .find::<group_member::Entity>()
-        .filter(group_member::Column::MappingId.eq(mapping))
+        .filter(seen.condition::<group_member::Entity>())
         .filter(group_member::Column::Id.eq(object))
-        .filter(group_member::Column::RemovedAt.is_null())
         .all(scope.db().conn())
         .await?
         .into_iter()
@@ -256,9 +304,8 @@ pub async fn groups_of(scope: &Scope, mapping: MappingId, object: &str) -> Resul
         .collect();
     Ok(scope
         .find::<group::Entity>()
-        .filter(group::Column::MappingId.eq(mapping))
+        .filter(seen.condition::<group::Entity>())
         .filter(group::Column::Id.is_in(memberships))
-        .filter(group::Column::RemovedAt.is_null())
         .order_by_asc(group::Column::DisplayName)
         .all(scope.db().conn())
         .await?)
@@ -271,6 +318,8 @@ pub struct GroupWithCount {
     pub group: Group,
     /// Direct members known.
     pub members: i64,
+    /// When the group was seen to be gone, if so.
+    pub gone_at: Option<Timestamp>,
 }
 
 /// Groups of a company by name, with the number of members.
@@ -281,10 +330,10 @@ pub async fn groups(
     kind: Option<&str>,
     window: Window,
 ) -> Result<Listing<GroupWithCount>> {
+    let seen = Snapshot::of_company(scope, company, RunKind::Directory).await?;
     let mut query = scope
         .find::<group::Entity>()
-        .filter(group::Column::CompanyId.eq(company))
-        .filter(group::Column::RemovedAt.is_null());
+        .filter(seen.condition::<group::Entity>());
     if !search.trim().is_empty() {
         query = query.filter(
             Condition::any()
@@ -306,18 +355,21 @@ pub async fn groups(
         .await?;
     let mut rows = Vec::with_capacity(found.len());
     for group in found {
-        let members = count_members(scope, &group).await?;
-        rows.push(GroupWithCount { group, members });
+        let members = count_members(scope, &seen, &group).await?;
+        rows.push(GroupWithCount {
+            group,
+            members,
+            gone_at: None,
+        });
     }
     Ok(Listing { rows, total })
 }
 
-async fn count_members(scope: &Scope, group: &Group) -> Result<i64> {
+async fn count_members(scope: &Scope, seen: &Snapshot, group: &Group) -> Result<i64> {
     let count = scope
         .find::<group_member::Entity>()
-        .filter(group_member::Column::MappingId.eq(group.mapping_id))
+        .filter(seen.only(group.mapping_id).condition::<group_member::Entity>())
         .filter(group_member::Column::GroupId.eq(&group.id))
-        .filter(group_member::Column::RemovedAt.is_null())
         .count(scope.db().conn())
         .await?;
     Ok(i64::try_from(count).unwrap_or_default())
@@ -325,17 +377,24 @@ async fn count_members(scope: &Scope, group: &Group) -> Result<i64> {
 
 /// One group of a company by Microsoft's id.
 pub async fn group(scope: &Scope, company: CompanyId, id: &str) -> Result<Option<GroupWithCount>> {
-    let found = scope
+    let seen = Snapshot::of_company(scope, company, RunKind::Directory).await?;
+    let versions = scope
         .find::<group::Entity>()
         .filter(group::Column::CompanyId.eq(company))
         .filter(group::Column::Id.eq(id))
-        .order_by_desc(group::Column::ChangedAt)
-        .one(scope.db().conn())
+        .all(scope.db().conn())
         .await?;
-    match found {
+    let newest = versions
+        .into_iter()
+        .filter(|g| g.since < g.until && g.since <= seen.generation(g.mapping_id))
+        .max_by_key(|g| (g.until > seen.generation(g.mapping_id), g.changed_at));
+    match newest {
         None => Ok(None),
         Some(group) => Ok(Some(GroupWithCount {
-            members: count_members(scope, &group).await?,
+            members: count_members(scope, &seen, &group).await?,
+            gone_at: group
+                .ended_at
+                .filter(|_| group.until <= seen.generation(group.mapping_id)),
             group,
         })),
     }
@@ -348,11 +407,11 @@ pub async fn members(
     search: &str,
     window: Window,
 ) -> Result<Listing<GroupMember>> {
+    let seen = Snapshot::of_mapping(scope, group.mapping_id, RunKind::Directory).await?;
     let mut query = scope
         .find::<group_member::Entity>()
-        .filter(group_member::Column::MappingId.eq(group.mapping_id))
-        .filter(group_member::Column::GroupId.eq(&group.id))
-        .filter(group_member::Column::RemovedAt.is_null());
+        .filter(seen.condition::<group_member::Entity>())
+        .filter(group_member::Column::GroupId.eq(&group.id));
     if !search.trim().is_empty() {
         query = query.filter(contains(group_member::Column::DisplayName, search));
     }
@@ -370,10 +429,10 @@ pub async fn members(
 
 /// Domains of a company, the default one first.
 pub async fn domains(scope: &Scope, company: CompanyId) -> Result<Vec<Domain>> {
+    let seen = Snapshot::of_company(scope, company, RunKind::Directory).await?;
     let mut rows = scope
         .find::<domain::Entity>()
-        .filter(domain::Column::CompanyId.eq(company))
-        .filter(domain::Column::RemovedAt.is_null())
+        .filter(seen.condition::<domain::Entity>())
         .order_by_asc(domain::Column::Id)
         .all(scope.db().conn())
         .await?;
@@ -410,7 +469,9 @@ pub async fn overview(scope: &Scope, company: CompanyId) -> Result<Overview> {
         return Ok(Overview::default());
     }
     let conn = scope.db().conn();
-    let keys: Vec<Value> = vec![scope.partner().into(), company.into()];
+    let seen = Seen::of(scope, company).await?;
+    let mut values = vec![];
+    let users = seen.users(&mut values);
     let row = query_one(
         conn,
         &format!(
@@ -421,19 +482,12 @@ pub async fn overview(scope: &Scope, company: CompanyId) -> Result<Overview> {
                 COALESCE(SUM(CASE WHEN m.is_admin THEN 1 ELSE 0 END), 0) AS admins,
                 COALESCE(SUM(CASE WHEN m.is_mfa_registered THEN 1 ELSE 0 END), 0) AS registered,
                 COALESCE(SUM(CASE WHEN NOT m.is_mfa_registered THEN 1 ELSE 0 END), 0) AS missing
-             {USERS}"
+             {users}"
         ),
-        keys.clone(),
+        values,
     )
     .await?;
-    let groups: i64 = query_one(
-        conn,
-        "SELECT COUNT(*) AS n FROM groups
-         WHERE partner_id = $1 AND company_id = $2 AND removed_at IS NULL",
-        keys,
-    )
-    .await?
-    .map_or(Ok(0), |r| r.try_get("", "n"))?;
+    let groups = inventory::count(scope, GroupRow::TABLE, &seen.directory, &[]).await?;
     let Some(row) = row else {
         return Ok(Overview::default());
     };
@@ -450,7 +504,7 @@ pub async fn overview(scope: &Scope, company: CompanyId) -> Result<Overview> {
         mfa_registered: registered,
         mfa_not_registered: missing,
         mfa_unknown: users - registered - missing,
-        groups,
+        groups: i64::try_from(groups).unwrap_or_default(),
     })
 }
 
@@ -468,10 +522,10 @@ pub fn synced_at(mappings: &[crate::mapping::MappingRow]) -> Option<Timestamp> {
 /// Licences of a mapping's directory, by part number, without those that ended.
 pub async fn subscribed_skus(scope: &Scope, mapping: MappingId) -> Result<Vec<SubscribedSku>> {
     use crate::entity::subscribed_sku::{Column, Entity};
+    let seen = Snapshot::of_mapping(scope, mapping, RunKind::Directory).await?;
     Ok(scope
         .find::<Entity>()
-        .filter(Column::MappingId.eq(mapping))
-        .filter(Column::RemovedAt.is_null())
+        .filter(seen.condition::<Entity>())
         .order_by_asc(Column::SkuPartNumber)
         .all(scope.db().conn())
         .await?)

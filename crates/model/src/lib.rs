@@ -12,6 +12,7 @@ pub mod consent_request;
 pub mod credential;
 pub mod directory;
 pub mod inventory;
+pub mod limit;
 pub mod mapping;
 pub mod member;
 pub mod partner;

@@ -324,6 +324,9 @@ async fn create_one(
     let mapping = save(tx, scope, &company, &tenant, matched_by).await?;
     let mut runs = Vec::new();
     for kind in run::used_kinds(tx, scope, &mapping).await? {
+        if !RunKind::SYNC_NOW.contains(&kind) {
+            continue;
+        }
         runs.push(run::request_in(tx, scope, &mapping, kind, RunCause::Mapping, None).await?);
     }
     Ok((mapping.id, runs))
@@ -386,9 +389,9 @@ async fn save(
                 directory_id: Set(tenant.directory_id),
                 matched_by: Set(matched_by.to_owned()),
                 interval_minutes: Set(None),
-                generation: Set(0),
                 planned_directory: Set(Some(directory_slot)),
                 planned_secure_score: Set(Some(score_slot)),
+                planned_sign_in_activity: Set(None),
                 last_sync_at: Set(None),
                 last_sync_state: Set(None),
                 created_at: Set(scope.now()),

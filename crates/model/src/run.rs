@@ -108,14 +108,14 @@ pub(crate) async fn used_kinds(tx: &Tx, scope: &Scope, mapping: &Mapping) -> Res
         .one(&tx.conn)
         .await?
         .map(crate::credential::Credential::from);
+    let uses = |feature| credential.as_ref().is_some_and(|c| c.uses(feature));
     Ok(RunKind::ALL
         .iter()
         .copied()
         .filter(|kind| match kind {
             RunKind::Directory => true,
-            RunKind::SecureScore => credential
-                .as_ref()
-                .is_some_and(|c| c.uses(Feature::SecureScore)),
+            RunKind::SecureScore => uses(Feature::SecureScore),
+            RunKind::SignInActivity => uses(Feature::Activity),
         })
         .collect())
 }

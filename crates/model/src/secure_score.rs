@@ -6,7 +6,8 @@ use sea_orm::{ColumnTrait, QueryFilter, QueryOrder};
 use serde::Deserialize;
 
 use crate::{
-    CompanyId, ControlProfile, ControlScore, MappingId, Result, Scope, SecureScore,
+    CompanyId, ControlProfile, ControlScore, MappingId, Result, RunKind, Scope, SecureScore,
+    inventory::Snapshot,
     entity::{control_profile, control_score, secure_score},
 };
 
@@ -129,9 +130,10 @@ pub fn averages(score: &SecureScore) -> Vec<Average> {
 
 /// All days of a mapping, oldest first. The mapping was read through the scope.
 pub async fn days(scope: &Scope, mapping: MappingId) -> Result<Vec<SecureScore>> {
+    let seen = Snapshot::of_mapping(scope, mapping, RunKind::SecureScore).await?;
     Ok(scope
         .find::<secure_score::Entity>()
-        .filter(secure_score::Column::MappingId.eq(mapping))
+        .filter(seen.condition::<secure_score::Entity>())
         .order_by_asc(secure_score::Column::Day)
         .all(scope.db().conn())
         .await?)
@@ -139,10 +141,11 @@ pub async fn days(scope: &Scope, mapping: MappingId) -> Result<Vec<SecureScore>>
 
 /// The newest day of every mapping of a company.
 pub async fn newest(scope: &Scope, company: CompanyId) -> Result<Vec<SecureScore>> {
+    let seen = Snapshot::of_company(scope, company, RunKind::SecureScore).await?;
     let mut newest: HashMap<MappingId, SecureScore> = HashMap::new();
     for score in scope
         .find::<secure_score::Entity>()
-        .filter(secure_score::Column::CompanyId.eq(company))
+        .filter(seen.condition::<secure_score::Entity>())
         .order_by_asc(secure_score::Column::Day)
         .all(scope.db().conn())
         .await?
@@ -154,6 +157,7 @@ pub async fn newest(scope: &Scope, company: CompanyId) -> Result<Vec<SecureScore
 
 /// The newest day of every mapping in scope, for the dashboard.
 pub async fn newest_of_all(scope: &Scope) -> Result<HashMap<MappingId, SecureScore>> {
+    let seen = Snapshot::of_all(scope, RunKind::SecureScore).await?;
     let since = scope.now().plus_minutes(-14 * 24 * 60).day();
     let mut newest = HashMap::new();
     for score in scope
@@ -163,7 +167,10 @@ pub async fn newest_of_all(scope: &Scope) -> Result<HashMap<MappingId, SecureSco
         .all(scope.db().conn())
         .await?
     {
-        newest.insert(score.mapping_id, score);
+        let published = seen.generation(score.mapping_id);
+        if score.since <= published && score.until > published {
+            newest.insert(score.mapping_id, score);
+        }
     }
     Ok(newest)
 }
@@ -171,17 +178,17 @@ pub async fn newest_of_all(scope: &Scope) -> Result<HashMap<MappingId, SecureSco
 /// Controls of a mapping on its newest scored day, those with most points to win first.
 pub async fn controls(scope: &Scope, mapping: MappingId) -> Result<Vec<Control>> {
     let conn = scope.db().conn();
+    let seen = Snapshot::of_mapping(scope, mapping, RunKind::SecureScore).await?;
     let newest_day = scope
         .find::<control_score::Entity>()
-        .filter(control_score::Column::MappingId.eq(mapping))
+        .filter(seen.condition::<control_score::Entity>())
         .order_by_desc(control_score::Column::Day)
         .one(conn)
         .await?
         .map(|s| s.day);
     let mut profiles: HashMap<String, ControlProfile> = scope
         .find::<control_profile::Entity>()
-        .filter(control_profile::Column::MappingId.eq(mapping))
-        .filter(control_profile::Column::RemovedAt.is_null())
+        .filter(seen.condition::<control_profile::Entity>())
         .all(conn)
         .await?
         .into_iter()
@@ -192,9 +199,8 @@ pub async fn controls(scope: &Scope, mapping: MappingId) -> Result<Vec<Control>>
     if let Some(day) = newest_day {
         for score in scope
             .find::<control_score::Entity>()
-            .filter(control_score::Column::MappingId.eq(mapping))
+            .filter(seen.condition::<control_score::Entity>())
             .filter(control_score::Column::Day.eq(day))
-            .filter(control_score::Column::RemovedAt.is_null())
             .all(conn)
             .await?
         {

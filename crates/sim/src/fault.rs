@@ -18,6 +18,15 @@ pub enum Kind {
         /// Seconds.
         seconds: u64,
     },
+    /// 429 with `Retry-After` as an HTTP date.
+    ThrottleUntil {
+        /// Seconds.
+        seconds: u64,
+    },
+    /// 429 without `Retry-After`.
+    ThrottleSilent,
+    /// 429 with a `Retry-After` that is no whole number of seconds.
+    ThrottleAbsurd,
     /// 200 with a web page.
     Html,
     /// 200 with the first half of the body.
@@ -33,6 +42,17 @@ pub enum Kind {
         /// Milliseconds.
         ms: u64,
     },
+    /// The right answer, in pieces over this many milliseconds.
+    Dribble {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// The connection is closed without an answer.
+    Reset,
+    /// 410 with a `Location` at which a delta query begins anew.
+    Gone,
+    /// A page that begins with the last objects of the page before.
+    Repeat,
 }
 
 /// A fault of the next `times` requests whose path and query contain `path`, after `skip` of them.

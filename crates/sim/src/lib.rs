@@ -1,30 +1,55 @@
 //! Microsoft on localhost, for tests and the demo: sign-in with admin consent, tokens, OpenID
-//! Connect, and the part of Graph that the product reads, with paging, `$select`, licences,
-//! permissions, throttling and faults on demand.
+//! Connect, and the part of Graph that the product reads, with paging, `$select`, delta queries,
+//! batches, licences, permissions, throttling, and faults on demand or by chance.
 //!
 //! It knows none of the other crates: it speaks HTTP as Microsoft does, and is held to Microsoft's
 //! metadata by a test.
 
 use std::{
+    collections::BTreeMap,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::Arc,
 };
 
 use actix_web::{App, HttpServer, dev::ServerHandle, web};
+use uuid::Uuid;
 
+mod applications;
+mod batch;
+mod body;
+mod call;
+mod changes;
+mod collection;
 mod data;
+mod delta;
+mod devices;
 mod fault;
-mod graph;
+mod filter;
+mod groups;
+mod identity;
+mod limits;
 mod login;
+mod logs;
+mod names;
 mod pages;
 mod partner;
+mod permissions;
+mod principals;
+mod refusal;
+mod roles;
+mod router;
+mod scores;
 mod signing;
 mod state;
 mod token;
+mod users;
+mod wanted;
+mod weather;
 mod world;
 
 pub use fault::{Fault, Kind};
+pub use weather::Weather;
 pub use world::{Application, Directory, World};
 
 use state::State;
@@ -57,7 +82,7 @@ impl Sim {
                 .app_data(web::FormConfig::default().limit(64 * 1024))
                 .configure(login::routes)
                 .configure(token::routes)
-                .configure(graph::routes)
+                .configure(router::routes)
                 .configure(pages::routes)
         })
         .workers(2)
@@ -99,12 +124,12 @@ impl Sim {
     }
 
     /// Consents as if an administrator had pressed Accept.
-    pub fn grant(&self, directory: uuid::Uuid, client_id: uuid::Uuid) {
+    pub fn grant(&self, directory: Uuid, client_id: Uuid) {
         self.state.grant(directory, client_id);
     }
 
     /// Takes a consent back.
-    pub fn revoke(&self, directory: uuid::Uuid, client_id: uuid::Uuid) {
+    pub fn revoke(&self, directory: Uuid, client_id: Uuid) {
         self.state.revoke(directory, client_id);
     }
 
@@ -114,18 +139,18 @@ impl Sim {
     }
 
     /// Changes what an application's manifest asks for; consents given before keep what they gave.
-    pub fn set_manifest(&self, client_id: uuid::Uuid, roles: &[&str]) {
+    pub fn set_manifest(&self, client_id: Uuid, roles: &[&str]) {
         let roles = roles.iter().map(|r| (*r).to_owned()).collect();
         self.state.set_manifest(client_id, roles);
     }
 
     /// Disables an application in a directory, as its administrator may.
-    pub fn disable(&self, directory: uuid::Uuid, client_id: uuid::Uuid) {
+    pub fn disable(&self, directory: Uuid, client_id: Uuid) {
         self.state.disable(directory, client_id);
     }
 
     /// Lets a conditional access policy of a directory block applications.
-    pub fn block(&self, directory: uuid::Uuid) {
+    pub fn block(&self, directory: Uuid) {
         self.state.block(directory);
     }
 
@@ -158,16 +183,89 @@ impl Sim {
         self.state.mails()
     }
 
-    /// Deletes the first `count` users of a directory, as leavers.
-    pub fn remove_users(&self, directory: uuid::Uuid, count: usize) {
-        self.state.change(directory, |c| c.removed_users = count);
+    /// Deletes the first `count` users of a directory after its administrator, as leavers.
+    pub fn remove_users(&self, directory: Uuid, count: usize) {
+        self.state
+            .change(directory, |c, d| c.remove_users(d, count));
+    }
+
+    /// Adds so many users after the last.
+    pub fn add_users(&self, directory: Uuid, count: usize) {
+        self.state.change(directory, |c, d| c.add_users(d, count));
     }
 
     /// Renames the user at `index`.
-    pub fn rename_user(&self, directory: uuid::Uuid, index: usize, name: &str) {
-        self.state.change(directory, |c| {
-            c.renamed.insert(index, name.to_owned());
-        });
+    pub fn rename_user(&self, directory: Uuid, index: usize, name: &str) {
+        self.state
+            .change(directory, |c, _| c.rename_user(index, name));
+    }
+
+    /// Gives every `every`-th user another name and title; answers how many those are.
+    pub fn change_users(&self, directory: Uuid, every: usize) -> usize {
+        self.state
+            .change(directory, |c, d| c.change_users(d, every))
+            .unwrap_or_default()
+    }
+
+    /// Lets the user at `index` register a method for signing in, now.
+    pub fn register_mfa(&self, directory: Uuid, index: usize) {
+        let now = self.state.now();
+        self.state
+            .change(directory, |c, _| c.register_mfa(index, now));
+    }
+
+    /// Renames the group at `index`.
+    pub fn rename_group(&self, directory: Uuid, index: usize, name: &str) {
+        self.state
+            .change(directory, |c, _| c.rename_group(index, name));
+    }
+
+    /// Deletes the group at `index`.
+    pub fn remove_group(&self, directory: Uuid, index: usize) {
+        self.state.change(directory, |c, _| c.remove_group(index));
+    }
+
+    /// Puts a user into a group.
+    pub fn add_member(&self, directory: Uuid, group: usize, user: usize) {
+        self.state
+            .change(directory, |c, d| c.add_member(d, group, user));
+    }
+
+    /// Takes a user out of a group.
+    pub fn remove_member(&self, directory: Uuid, group: usize, user: usize) {
+        self.state
+            .change(directory, |c, d| c.remove_member(d, group, user));
+    }
+
+    /// Renames the device at `index`.
+    pub fn rename_device(&self, directory: Uuid, index: usize, name: &str) {
+        self.state
+            .change(directory, |c, _| c.rename_device(index, name));
+    }
+
+    /// Keeps Microsoft's published limits from now on, or no longer.
+    pub fn keep_limits(&self, on: bool) {
+        self.state.meter.keep(on);
+    }
+
+    /// How many requests of Graph were answered 429 so far, for whatever reason.
+    pub fn throttled(&self) -> usize {
+        self.state.weather.throttled()
+    }
+
+    /// Lets requests of Graph fail by chance until [`Self::clear_faults`].
+    pub fn weather(&self, weather: Weather) {
+        self.state.weather.set(Some(weather));
+    }
+
+    /// How many requests met each kind of fault of the weather, by the names of its fields.
+    pub fn weathered(&self) -> BTreeMap<&'static str, usize> {
+        self.state.weather.counts()
+    }
+
+    /// How many requests came before the wait that the same request was told had passed.
+    pub fn undercut(&self) -> usize {
+        self.state.weather.undercut()
     }
 
     /// Requests answered so far whose path contains `part`.

@@ -3,13 +3,20 @@
 use std::{
     collections::{BTreeSet, HashMap},
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Application, Directory, Fault, Kind, World, signing::Signer};
+use crate::{
+    Application, Directory, Fault, Kind, World,
+    changes::{Changes, Class, What},
+    limits::Meter,
+    signing::Signer,
+    weather::Sky,
+};
 
 /// A token's holder, with what it may read: roles are frozen into a token when it is issued.
 #[derive(Debug, Clone)]
@@ -49,13 +56,6 @@ pub(crate) struct Code {
     pub(crate) scope: String,
 }
 
-/// Edits of a directory since it was made.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Changes {
-    pub(crate) removed_users: usize,
-    pub(crate) renamed: HashMap<usize, String>,
-}
-
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Memory {
@@ -79,7 +79,7 @@ struct Inner {
     mails: Vec<(String, serde_json::Value)>,
     redirect_uris: BTreeSet<String>,
     faults: Vec<Fault>,
-    changes: HashMap<Uuid, Changes>,
+    changes: HashMap<Uuid, Arc<Changes>>,
     requests: Vec<String>,
     paths: BTreeSet<String>,
     served: HashMap<Uuid, usize>,
@@ -88,6 +88,11 @@ struct Inner {
 pub(crate) struct State {
     pub(crate) world: World,
     pub(crate) signer: Signer,
+    pub(crate) meter: Meter,
+    pub(crate) weather: Sky,
+    started: Instant,
+    /// Seconds since 1970 at which it was started.
+    pub(crate) born: i64,
     file: Option<PathBuf>,
     inner: Mutex<Inner>,
 }
@@ -113,6 +118,10 @@ impl State {
         Ok(Self {
             world,
             signer: Signer::default(),
+            meter: Meter::default(),
+            weather: Sky::default(),
+            started: Instant::now(),
+            born: crate::data::now().timestamp(),
             file,
             inner: Mutex::new(Inner {
                 memory,
@@ -161,6 +170,12 @@ impl State {
         crate::data::now().timestamp() + self.lock().offset_seconds
     }
 
+    /// Milliseconds since the start, on a clock that never goes back; for limits and waiting.
+    pub(crate) fn millis(&self) -> i64 {
+        let passed = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        passed + self.lock().offset_seconds * 1000
+    }
+
     pub(crate) fn advance(&self, seconds: i64) {
         self.lock().offset_seconds += seconds;
     }
@@ -178,6 +193,7 @@ impl State {
 
     pub(crate) fn set_manifest(&self, client_id: Uuid, roles: Vec<String>) {
         self.lock().roles.insert(client_id, roles);
+        self.note_registration(client_id, &["requiredResourceAccess"]);
     }
 
     pub(crate) fn grant(&self, directory: Uuid, client_id: Uuid) {
@@ -196,6 +212,8 @@ impl State {
         grants.retain(|g| (g.directory, g.client_id) != (directory, client_id));
         grants.push(grant);
         self.save(&inner.memory);
+        drop(inner);
+        self.note_principal(directory, client_id);
     }
 
     pub(crate) fn revoke(&self, directory: Uuid, client_id: Uuid) {
@@ -206,6 +224,8 @@ impl State {
             .tokens
             .retain(|_, h| (h.directory, h.client_id) != (directory, client_id));
         self.save(&inner.memory);
+        drop(inner);
+        self.note_principal(directory, client_id);
     }
 
     /// What a directory granted to an application and works by now.
@@ -278,6 +298,8 @@ impl State {
         let mut inner = self.lock();
         inner.memory.secrets.insert(application.client_id, all);
         self.save(&inner.memory);
+        drop(inner);
+        self.note_registration(application.client_id, &["passwordCredentials"]);
     }
 
     pub(crate) fn certificates(&self, client_id: Uuid) -> Vec<Vec<u8>> {
@@ -301,6 +323,8 @@ impl State {
             .or_default()
             .push(text);
         self.save(&inner.memory);
+        drop(inner);
+        self.note_registration(client_id, &["keyCredentials"]);
     }
 
     /// Notes an assertion's id; `false` when it came before.
@@ -350,6 +374,10 @@ impl State {
         self.lock().tokens.get(token).cloned()
     }
 
+    pub(crate) fn holder_of(&self, ask: &crate::router::Ask) -> Option<Holder> {
+        self.holder(ask.token.as_deref()?)
+    }
+
     pub(crate) fn add_code(&self, code: Code) -> String {
         let text = random_hex();
         self.lock().codes.insert(text.clone(), code);
@@ -366,6 +394,7 @@ impl State {
 
     pub(crate) fn clear_faults(&self) {
         self.lock().faults.clear();
+        self.weather.set(None);
     }
 
     /// Notes a request and answers the fault that it meets.
@@ -396,16 +425,43 @@ impl State {
         *count
     }
 
-    pub(crate) fn change(&self, directory: Uuid, edit: impl FnOnce(&mut Changes)) {
-        edit(self.lock().changes.entry(directory).or_default());
+    pub(crate) fn change<T>(
+        &self,
+        directory: Uuid,
+        edit: impl FnOnce(&mut Changes, &Directory) -> T,
+    ) -> Option<T> {
+        let found = self.world.of(directory)?;
+        let mut inner = self.lock();
+        let changes = inner.changes.entry(directory).or_default();
+        Some(edit(Arc::make_mut(changes), found))
     }
 
-    pub(crate) fn changes(&self, directory: Uuid) -> Changes {
+    pub(crate) fn changes(&self, directory: Uuid) -> Arc<Changes> {
         self.lock()
             .changes
             .get(&directory)
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// Notes that an application's service principal in a directory came, went or changed.
+    fn note_principal(&self, directory: Uuid, client_id: Uuid) {
+        let index = crate::principals::index_of_world(&self.world, client_id);
+        if let Some(index) = index {
+            self.change(directory, |c, _| {
+                c.note(Class::Principal, index, What::Existence);
+            });
+        }
+    }
+
+    /// Notes that a registration changed, in its home directory.
+    fn note_registration(&self, client_id: Uuid, properties: &'static [&'static str]) {
+        let all = &self.world.applications;
+        if let Some(index) = all.iter().position(|a| a.client_id == client_id) {
+            self.change(all[index].home, |c, _| {
+                c.note(Class::Application, index, What::Properties(properties));
+            });
+        }
     }
 
     pub(crate) fn requests(&self, part: &str) -> usize {

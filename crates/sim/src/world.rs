@@ -56,6 +56,10 @@ pub struct Directory {
     pub blocks: bool,
     /// Whether it has Entra ID P2 and Intune too.
     pub premium_two: bool,
+    /// Number of devices.
+    pub devices: usize,
+    /// Whether it stands in a national cloud, where Graph lacks some parts.
+    pub national: bool,
     /// How the partner knows it: `gdap`, `contract`, or not at all.
     pub relation: &'static str,
 }
@@ -79,6 +83,12 @@ pub(crate) const ROLES: &[&str] = &[
     "RoleManagement.Read.Directory",
     "AuditLog.Read.All",
     "SecurityEvents.Read.All",
+    "Device.Read.All",
+    "DeviceManagementManagedDevices.Read.All",
+    "Policy.Read.All",
+    "IdentityRiskyUser.Read.All",
+    "IdentityRiskEvent.Read.All",
+    "RoleEligibilitySchedule.Read.Directory",
 ];
 
 /// What discovery of customers needs beside them.
@@ -101,7 +111,7 @@ pub(crate) const ACCOUNTS: &[(&str, &str)] = &[
 /// The object id of an account in its directory.
 pub(crate) fn account_id(directory: &Directory, account: &str) -> Uuid {
     match account {
-        "admin" => crate::data::user_id(directory, 0),
+        "admin" => crate::users::id(directory, 0),
         other => id(other.as_bytes(), directory.id.as_u64_pair().0),
     }
 }
@@ -266,6 +276,26 @@ impl World {
         world
     }
 
+    /// The same with a number of devices; else it is two for every three users.
+    pub fn sized_with_devices(
+        secret: String,
+        users: usize,
+        groups: usize,
+        memberships: usize,
+        devices: usize,
+    ) -> Self {
+        let mut world = Self::sized(secret, users, groups, memberships);
+        if let Some(big) = world.directories.last_mut() {
+            big.devices = devices;
+        }
+        world
+    }
+
+    /// The directory of an id.
+    pub(crate) fn of(&self, id: Uuid) -> Option<&Directory> {
+        self.directories.iter().find(|d| d.id == id)
+    }
+
     /// The directory of an id or a domain.
     pub fn directory(&self, tenant: &str) -> Option<&Directory> {
         self.directories
@@ -306,6 +336,8 @@ fn directory(
         spreads: 0,
         blocks: false,
         premium_two: false,
+        devices: users * 2 / 3,
+        national: false,
         relation: "",
     }
 }

@@ -3,17 +3,17 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use consent::Consent;
-use futures_util::FutureExt;
-use graph::{Class, Error as GraphError};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use graph::{Class, Cloud, Error as GraphError, GraphClient};
 use model::{
-    CollectorState, Db, PartnerId, RunId, RunState, credential,
+    CollectorState, Db, PartnerId, RunCause, RunId, RunState, credential,
+    inventory::{self, Stage},
     run::{self, Beat, CollectorEnd, Failure, Lease},
     tenant,
 };
-use tokio::time::Instant;
 
 use crate::{
-    collector::{Pass, Stop, ending},
+    collector::{Entry, Found, Pass, Stop, ending},
     collectors,
 };
 
@@ -38,8 +38,8 @@ impl Default for Settings {
     }
 }
 
-/// Cancel is noticed within this.
-const BEAT: Duration = Duration::from_secs(1);
+/// Collectors of one run at a time.
+const CHAINS: usize = 4;
 /// A run that takes longer is stopped and tried again.
 const LONGEST_RUN: Duration = Duration::from_secs(6 * 3600);
 
@@ -56,14 +56,12 @@ pub struct Runner {
 
 /// How the work on a run ended.
 enum Worked {
-    /// All collectors were tried; a failure that may pass happened, and Microsoft asked to wait.
-    Through(Option<Failure>, Option<Duration>),
+    /// All collectors were tried; failures that may pass happened to some.
+    Through(Through),
     /// Nothing could be read, for this reason, which trying again does not change.
     Hopeless(Failure),
     /// Nothing could be read, but later it may; not before this long.
     Later(Failure, Option<Duration>),
-    /// The lease is lost or the run cancelled.
-    Stopped,
 }
 
 impl Runner {
@@ -73,49 +71,50 @@ impl Runner {
         let Some(lease) = run::claim(&self.db, partner, id, worker, ttl).await? else {
             return Ok(());
         };
-        let work = AssertUnwindSafe(self.work(&lease)).catch_unwind();
+        let stage = match Stage::begin(lease.clone()).await {
+            Ok(stage) => stage,
+            Err(model::Error::LeaseLost) => return self.stopped(&lease).await,
+            Err(error) => return Err(error),
+        };
+        let work = AssertUnwindSafe(self.work(&stage)).catch_unwind();
+        let mut keep = std::pin::pin!(stage.keep(self.settings.lease));
         let worked = tokio::select! {
-            worked = work => worked,
-            beat = self.keep(&lease) => {
+            worked = work => {
+                stage.over();
+                match keep.await {
+                    Beat::Held => worked,
+                    Beat::Cancelled => return settle_cancelled(&lease).await,
+                    Beat::Lost => return self.stopped(&lease).await,
+                }
+            }
+            beat = &mut keep => {
                 return match beat {
                     Beat::Cancelled => settle_cancelled(&lease).await,
                     // Another worker has it, or the database was silent for too long: it is theirs.
                     Beat::Held | Beat::Lost => Ok(()),
                 };
             }
-            () = tokio::time::sleep(LONGEST_RUN) => Ok(Ok(Worked::Later(
-                simple("The run took longer than six hours."), None))),
-        };
-        match worked {
-            Ok(Ok(worked)) => self.settle(&lease, worked).await,
-            Ok(Err(model::Error::LeaseLost)) => self.stopped(&lease).await,
-            Ok(Err(error)) => {
-                let failure = simple(&format!("The database failed: {error}."));
-                self.settle(&lease, Worked::Later(failure, None)).await
+            () = tokio::time::sleep(LONGEST_RUN) => {
+                stage.over();
+                keep.await;
+                Ok(Ok(Worked::Later(simple("The run took longer than six hours."), None)))
             }
+        };
+        let settled = match worked {
+            Ok(Ok(worked)) => self.settle(&stage, worked).await,
+            Ok(Err(error)) => Err(error),
             Err(_) => {
                 tracing::error!(run = %id, "a collector panicked");
                 let failure = simple("A defect stopped the run. Report it with the job's number.");
-                self.settle(&lease, Worked::Later(failure, None)).await
+                self.later(&lease, failure, None).await
             }
-        }
-    }
-
-    /// Renews the lease until it is lost or the run is cancelled. When the database does not answer
-    /// for two thirds of the lease, the lease counts as lost: another worker may have it by then.
-    async fn keep(&self, lease: &Lease) -> Beat {
-        let mut held_at = Instant::now();
-        loop {
-            tokio::time::sleep(BEAT.min(self.settings.lease / 3)).await;
-            match lease.beat().await {
-                Ok(Beat::Held) => held_at = Instant::now(),
-                Ok(other) => return other,
-                Err(error) => {
-                    tracing::warn!(%error, "a lease could not be renewed");
-                    if held_at.elapsed() > self.settings.lease * 2 / 3 {
-                        return Beat::Lost;
-                    }
-                }
+        };
+        match settled {
+            Ok(()) => Ok(()),
+            Err(model::Error::LeaseLost) => self.stopped(&lease).await,
+            Err(error) => {
+                let failure = simple(&format!("The database failed: {error}."));
+                self.later(&lease, failure, None).await
             }
         }
     }
@@ -128,18 +127,14 @@ impl Runner {
         }
     }
 
-    async fn work(&self, lease: &Lease) -> model::Result<Worked> {
-        let all = collectors::names(lease.run.kind);
-        let only = lease.run.only_collectors();
-        let names: Vec<&str> = all
-            .iter()
-            .copied()
-            .filter(|n| collectors::is_used(n, &lease.credential))
-            .filter(|n| only.is_empty() || only.iter().any(|o| o == n) || is_needed_by(n, &only))
-            .collect();
-        lease.announce(&names).await?;
+    async fn work(&self, stage: &Stage) -> model::Result<Worked> {
+        let lease = stage.lease();
+        let kept = run::collectors(lease.scope(), &lease.run).await?;
+        let entries = self.entries(lease, &kept);
+        let names: Vec<&'static str> = entries.iter().map(|entry| entry.name).collect();
+        stage.announce(&names, kept.len());
         let priority = match lease.run.cause {
-            model::RunCause::Schedule => "low",
+            RunCause::Schedule => "low",
             _ => "normal",
         };
         let connection = &self.consent.connection;
@@ -173,69 +168,93 @@ impl Runner {
             return self.refused(lease, &error).await;
         }
         credential::note_result(lease.scope(), lease.credential.id, Ok(())).await?;
-        let cloud = connection.clouds.get(&lease.credential.cloud);
-        let Some(cloud) = cloud else {
+        let Some(cloud) = connection.clouds.get(&lease.credential.cloud) else {
             return Ok(Worked::Hopeless(simple("The cloud is not configured.")));
         };
-        let mut passing = None;
-        let mut longest = None;
-        let mut groups_are_complete = true;
-        for name in names {
-            if name == collectors::GROUP_MEMBERS && !groups_are_complete {
-                lease.collector_ended(name, &without_groups()).await?;
+        let client = client.with_users(inventory::users(lease).await?);
+        let found = Found::default();
+        let mut work: Vec<BoxFuture<'_, _>> = Vec::new();
+        for chain in chains(&entries) {
+            work.push(Box::pin(self.chain(stage, &client, &cloud, &found, chain)));
+        }
+        let mut ended = stream::iter(work).buffer_unordered(CHAINS);
+        let mut through = Through::default();
+        while let Some(chain) = ended.next().await {
+            match chain? {
+                Ok(one) => through.add(one),
+                // The token lapsed and no new one is given: that is the run's failure.
+                Err(error) => return self.refused(lease, &error).await,
+            }
+        }
+        Ok(Worked::Through(through))
+    }
+
+    /// What this attempt runs: what the credential is used for, what was asked for, and not what an
+    /// earlier attempt published.
+    fn entries(&self, lease: &Lease, kept: &[model::RunCollector]) -> Vec<&'static Entry> {
+        let only = lease.run.only_collectors();
+        collectors::of(lease.run.kind)
+            .iter()
+            .filter(|entry| entry.is_used_by(&lease.credential))
+            .filter(|entry| {
+                only.is_empty()
+                    || only.iter().any(|o| o == entry.name)
+                    || is_needed(entry, &only, lease)
+            })
+            .filter(|entry| !kept.iter().any(|k| k.name == entry.name))
+            .collect()
+    }
+
+    /// Runs collectors one after another, of which each reads what belongs to the one before.
+    async fn chain(
+        &self,
+        stage: &Stage,
+        client: &GraphClient,
+        cloud: &Cloud,
+        found: &Found,
+        chain: Vec<&'static Entry>,
+    ) -> model::Result<Result<Through, GraphError>> {
+        let mut through = Through::default();
+        let mut broken: Option<&str> = None;
+        for entry in chain {
+            if let Some(before) = broken.filter(|before| entry.after == Some(before)) {
+                stage.ended(entry.name, without(before));
                 continue;
             }
             let pass = Pass {
-                lease,
-                client: &client,
-                cloud: &cloud,
+                stage,
+                client,
+                cloud,
                 meter: graph::Meter::default(),
+                found,
             };
-            let expected = collectors::expected(name, &pass).await?;
-            lease.collector_started(name, expected).await?;
-            let end = match collectors::run(name, &pass).await {
-                Ok(()) => CollectorEnd {
-                    state: CollectorState::Succeeded,
-                    code: None,
-                    reason: None,
-                    remedy: None,
-                },
-                Err(Stop::Model(model::Error::LeaseLost)) => return Ok(Worked::Stopped),
-                Err(stop) => {
-                    if let Stop::Graph(error @ GraphError::Token { .. }) = &stop
-                        && error.class() != Class::Transient
-                    {
-                        // The token lapsed and no new one is given: that is the run's failure.
-                        lease
-                            .collector_ended(
-                                name,
-                                &ending(&stop, collectors::permission(name), false),
-                            )
-                            .await?;
-                        return self.refused(lease, error).await;
-                    }
-                    if let Stop::Graph(GraphError::Throttled(after)) = &stop {
-                        longest = longest.max(Some(*after));
-                    }
-                    lease.count(name, pass.page_counts(0)).await?;
-                    let read = pages_read(lease, name).await?;
-                    let end = ending(&stop, collectors::permission(name), read);
-                    if is_passing(&stop) {
-                        passing = Some(Failure {
-                            code: end.code.clone(),
-                            error: format!("{name}: {}", end.reason.clone().unwrap_or_default()),
-                            remedy: end.remedy.clone(),
-                        });
-                    }
-                    end
-                }
+            stage.started(entry.name);
+            let outcome = match (entry.absent_from)(cloud) {
+                Some(why) => Err(Stop::NotHere(why)),
+                None => (entry.run)(&pass).await,
             };
-            if name == collectors::GROUPS {
-                groups_are_complete = end.state == CollectorState::Succeeded;
+            stage.count(entry.name, pass.page_counts(0));
+            let Err(stop) = outcome else {
+                stage.ended(entry.name, succeeded());
+                continue;
+            };
+            if let Stop::Model(model::Error::LeaseLost) = stop {
+                return Err(model::Error::LeaseLost);
             }
-            lease.collector_ended(name, &end).await?;
+            let end = ending(&stop, entry.permission);
+            through.note(entry.name, &stop, &end);
+            if !matches!(stop, Stop::Partly(..)) {
+                stage.abandon(entry.name).await?;
+                broken = Some(entry.name);
+            }
+            stage.ended(entry.name, end);
+            if let Stop::Graph(error @ GraphError::Token { .. }) = stop
+                && error.class() != Class::Transient
+            {
+                return Ok(Err(error));
+            }
         }
-        Ok(Worked::Through(passing, longest))
+        Ok(Ok(through))
     }
 
     /// No token: says whose turn it is, and marks what is broken.
@@ -268,41 +287,59 @@ impl Runner {
         }
     }
 
-    async fn settle(&self, lease: &Lease, worked: Worked) -> model::Result<()> {
-        let settled = match worked {
-            Worked::Stopped => return self.stopped(lease).await,
-            Worked::Hopeless(failure) => lease.settle(RunState::Failed, Some(&failure)).await,
-            Worked::Later(failure, after) => {
-                lease.retry_at(self.later(lease, after), &failure).await
+    async fn settle(&self, stage: &Stage, worked: Worked) -> model::Result<()> {
+        let lease = stage.lease();
+        match worked {
+            Worked::Hopeless(failure) => {
+                stage.finish(RunState::Failed, None, Some(&failure)).await
             }
-            Worked::Through(Some(failure), after) if lease.run.attempt < run::MAX_ATTEMPTS => {
-                lease.retry_at(self.later(lease, after), &failure).await
-            }
-            Worked::Through(failure, _) => {
-                let collectors = run::collectors(lease.scope(), &lease.run).await?;
-                let succeeded = |c: &model::RunCollector| c.state == CollectorState::Succeeded;
-                let state = if collectors.iter().all(succeeded) {
-                    RunState::Completed
-                } else if collectors.iter().any(succeeded) {
-                    RunState::Partial
-                } else {
-                    RunState::Failed
-                };
+            Worked::Later(failure, after) => self.later(lease, failure, after).await,
+            Worked::Through(through) => {
+                let ends = stage.settle_collectors().await?;
+                if let Some(failure) = through.failure.clone()
+                    && lease.run.attempt < run::MAX_ATTEMPTS
+                {
+                    let at = self.retry_at(lease, through.after);
+                    return stage
+                        .finish(RunState::Retrying, Some(at), Some(&failure))
+                        .await;
+                }
+                // What an earlier attempt of the run published counts as well.
+                let known = run::collectors(lease.scope(), &lease.run).await?;
+                let states: Vec<CollectorState> = known
+                    .iter()
+                    .filter(|k| !ends.iter().any(|end| end.name == k.name))
+                    .map(|k| k.state)
+                    .chain(ends.iter().map(|end| end.state))
+                    .collect();
+                let state = overall(&states);
                 let told = (state == RunState::Failed).then(|| {
-                    failure.unwrap_or_else(|| simple("No collector could read anything."))
+                    through
+                        .failure
+                        .unwrap_or_else(|| simple("No collector could read anything."))
                 });
-                lease.settle(state, told.as_ref()).await
+                stage.finish(state, None, told.as_ref()).await
             }
-        };
-        match settled {
+        }
+    }
+
+    /// Gives the run back without publishing anything.
+    async fn later(
+        &self,
+        lease: &Lease,
+        failure: Failure,
+        after: Option<Duration>,
+    ) -> model::Result<()> {
+        let at = self.retry_at(lease, after);
+        match lease.retry_at(at, &failure).await {
             // Cancelled or taken over between the last page and now.
-            Err(model::Error::LeaseLost) => Ok(()),
+            Err(model::Error::LeaseLost) => self.stopped(lease).await,
             other => other,
         }
     }
 
     /// When to try again: as long as Microsoft asks, else 30 seconds doubled with each attempt.
-    fn later(&self, lease: &Lease, after: Option<Duration>) -> model::Timestamp {
+    fn retry_at(&self, lease: &Lease, after: Option<Duration>) -> model::Timestamp {
         let pause =
             30_000 * 2_i64.pow(u32::try_from(lease.run.attempt.clamp(1, 8)).unwrap_or(1) - 1);
         let asked = after.map_or(0, |a| i64::try_from(a.as_millis()).unwrap_or(i64::MAX));
@@ -310,36 +347,103 @@ impl Runner {
     }
 }
 
-/// Members are read of the groups that the same run read.
-fn is_needed_by(name: &str, only: &[String]) -> bool {
-    name == "groups" && only.iter().any(|o| o == "group_members")
+/// What happened to the collectors that failed for a time.
+#[derive(Debug, Default)]
+struct Through {
+    failure: Option<Failure>,
+    after: Option<Duration>,
 }
 
-/// Members are concluded from groups, and these were not read to their end.
-fn without_groups() -> CollectorEnd {
+impl Through {
+    fn note(&mut self, name: &str, stop: &Stop, end: &CollectorEnd) {
+        if let Stop::Graph(GraphError::Throttled(after))
+        | Stop::Partly(_, GraphError::Throttled(after)) = stop
+        {
+            self.after = self.after.max(Some(*after));
+        }
+        if is_passing(stop) {
+            self.failure = Some(Failure {
+                code: end.code.clone(),
+                error: format!(
+                    "{}: {}",
+                    name.replace('_', " "),
+                    end.reason.clone().unwrap_or_default()
+                ),
+                remedy: end.remedy.clone(),
+            });
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.after = self.after.max(other.after);
+        self.failure = self.failure.take().or(other.failure);
+    }
+}
+
+/// Collectors that depend on each other, in order; each list is independent of the others.
+fn chains(entries: &[&'static Entry]) -> Vec<Vec<&'static Entry>> {
+    let mut chains: Vec<Vec<&'static Entry>> = Vec::new();
+    for entry in entries {
+        let before = entry.after.and_then(|before| {
+            chains
+                .iter_mut()
+                .find(|chain| chain.iter().any(|e| e.name == before))
+        });
+        match before {
+            Some(chain) => chain.push(entry),
+            None => chains.push(vec![entry]),
+        }
+    }
+    chains
+}
+
+/// Whether another that was asked for reads what belongs to this one's objects.
+fn is_needed(entry: &Entry, only: &[String], lease: &Lease) -> bool {
+    collectors::of(lease.run.kind)
+        .iter()
+        .any(|other| other.after == Some(entry.name) && only.iter().any(|o| o == other.name))
+}
+
+fn overall(states: &[CollectorState]) -> RunState {
+    let succeeded = |state: &CollectorState| *state == CollectorState::Succeeded;
+    let partial = |state: &CollectorState| *state == CollectorState::Partial;
+    if states.iter().all(succeeded) {
+        RunState::Completed
+    } else if states.iter().any(|s| succeeded(s) || partial(s)) {
+        RunState::Partial
+    } else {
+        RunState::Failed
+    }
+}
+
+fn succeeded() -> CollectorEnd {
+    CollectorEnd {
+        state: CollectorState::Succeeded,
+        code: None,
+        reason: None,
+        remedy: None,
+    }
+}
+
+/// What belongs to objects is concluded from these, and they were not read to their end.
+fn without(before: &str) -> CollectorEnd {
     CollectorEnd {
         state: CollectorState::Skipped,
         code: None,
-        reason: Some(
-            "The groups were not read to their end, so their members were left alone.".into(),
-        ),
+        reason: Some(format!(
+            "The {} were not read to their end, so what belongs to them was left alone.",
+            before.replace('_', " ")
+        )),
         remedy: None,
     }
 }
 
 fn is_passing(stop: &Stop) -> bool {
     match stop {
-        Stop::Graph(error) => error.class() == Class::Transient,
+        Stop::Graph(error) | Stop::Partly(_, error) => error.class() == Class::Transient,
         Stop::Model(_) => true,
         Stop::NotHere(_) => false,
     }
-}
-
-async fn pages_read(lease: &Lease, name: &str) -> model::Result<bool> {
-    Ok(run::collectors(lease.scope(), &lease.run)
-        .await?
-        .iter()
-        .any(|c| c.name == name && c.pages > 0))
 }
 
 async fn settle_cancelled(lease: &Lease) -> model::Result<()> {

@@ -15,6 +15,19 @@ pub struct Application {
     pub display_name: String,
     #[serde(default)]
     pub sign_in_audience: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub app_id: String,
+    #[serde(default)]
+    pub publisher_domain: Option<String>,
+    #[serde(default)]
+    pub verified_publisher: Option<VerifiedPublisher>,
+    #[serde(default)]
+    pub disabled_by_microsoft_status: Option<String>,
+    #[serde(default, deserialize_with = "time")]
+    pub created_date_time: Option<DateTime<Utc>>,
+    /// At most twenty, where they were expanded.
+    #[serde(default, deserialize_with = "list")]
+    pub owners: Vec<Owner>,
     #[serde(default)]
     pub web: Option<WebApplication>,
     #[serde(default, deserialize_with = "list")]
@@ -36,6 +49,48 @@ impl Application {
         "passwordCredentials",
         "keyCredentials",
     ];
+
+    /// What an inventory asks for.
+    pub const LISTED: &'static [&'static str] = &[
+        "id",
+        "appId",
+        "displayName",
+        "createdDateTime",
+        "publisherDomain",
+        "verifiedPublisher",
+        "signInAudience",
+        "disabledByMicrosoftStatus",
+        "passwordCredentials",
+        "keyCredentials",
+    ];
+}
+
+/// `verifiedPublisher`; without a name there is none.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub struct VerifiedPublisher {
+    #[serde(default)]
+    pub display_name: Option<String>,
+}
+
+/// An owner: any `directoryObject`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub struct Owner {
+    pub id: String,
+    #[serde(default, rename = "@odata.type")]
+    pub odata_type: Option<String>,
+    #[serde(default)]
+    pub display_name: Option<String>,
+    #[serde(default)]
+    pub user_principal_name: Option<String>,
+}
+
+impl Owner {
+    /// What we ask for.
+    pub const SELECT: &'static [&'static str] = &["id", "displayName", "userPrincipalName"];
 }
 
 /// `webApplication`.
@@ -75,6 +130,12 @@ pub struct ResourceAccess {
 pub struct PasswordCredential {
     #[serde(default)]
     pub hint: Option<String>,
+    #[serde(default)]
+    pub key_id: Option<String>,
+    #[serde(default)]
+    pub display_name: Option<String>,
+    #[serde(default, deserialize_with = "time")]
+    pub start_date_time: Option<DateTime<Utc>>,
     #[serde(default, deserialize_with = "time")]
     pub end_date_time: Option<DateTime<Utc>>,
 }
@@ -86,6 +147,12 @@ pub struct PasswordCredential {
 pub struct KeyCredential {
     #[serde(default)]
     pub custom_key_identifier: Option<String>,
+    #[serde(default)]
+    pub key_id: Option<String>,
+    #[serde(default)]
+    pub display_name: Option<String>,
+    #[serde(default, deserialize_with = "time")]
+    pub start_date_time: Option<DateTime<Utc>>,
     #[serde(default, deserialize_with = "time")]
     pub end_date_time: Option<DateTime<Utc>>,
 }
@@ -96,10 +163,40 @@ pub struct KeyCredential {
 #[allow(missing_docs)]
 pub struct ServicePrincipal {
     pub id: String,
+    #[serde(default, deserialize_with = "text")]
+    pub app_id: String,
+    #[serde(default, deserialize_with = "text")]
+    pub display_name: String,
+    #[serde(default)]
+    pub service_principal_type: Option<String>,
+    #[serde(default)]
+    pub account_enabled: Option<bool>,
+    #[serde(default)]
+    pub app_role_assignment_required: Option<bool>,
+    #[serde(default)]
+    pub verified_publisher: Option<VerifiedPublisher>,
+    #[serde(default, deserialize_with = "list")]
+    pub alternative_names: Vec<String>,
     #[serde(default)]
     pub app_owner_organization_id: Option<String>,
     #[serde(default, deserialize_with = "list")]
     pub app_roles: Vec<AppRole>,
+}
+
+impl ServicePrincipal {
+    /// What an inventory asks for.
+    pub const LISTED: &'static [&'static str] = &[
+        "id",
+        "appId",
+        "displayName",
+        "servicePrincipalType",
+        "accountEnabled",
+        "appOwnerOrganizationId",
+        "appRoleAssignmentRequired",
+        "verifiedPublisher",
+        "alternativeNames",
+        "appRoles",
+    ];
 }
 
 /// `appRole`: an application permission of a resource.
@@ -118,6 +215,12 @@ pub struct AppRole {
 #[allow(missing_docs)]
 pub struct AppRoleAssignment {
     #[serde(default, deserialize_with = "text")]
+    pub id: String,
+    #[serde(default, deserialize_with = "text")]
+    pub resource_id: String,
+    #[serde(default, deserialize_with = "time")]
+    pub created_date_time: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "text")]
     pub app_role_id: String,
     #[serde(default)]
     pub resource_display_name: Option<String>,
@@ -128,6 +231,8 @@ pub struct AppRoleAssignment {
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
 pub struct RoleAssignment {
+    #[serde(default, deserialize_with = "text")]
+    pub id: String,
     #[serde(default, deserialize_with = "text")]
     pub principal_id: String,
     #[serde(default, deserialize_with = "text")]

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::{list, text, time};
+use crate::Change;
 
 /// `organization`.
 #[derive(Debug, Clone, Deserialize)]
@@ -97,6 +98,8 @@ pub struct User {
     #[serde(default)]
     pub employee_type: Option<String>,
     #[serde(default)]
+    pub on_premises_sam_account_name: Option<String>,
+    #[serde(default)]
     pub usage_location: Option<String>,
     #[serde(default)]
     pub user_type: Option<String>,
@@ -131,6 +134,7 @@ impl User {
         "companyName",
         "employeeId",
         "employeeType",
+        "onPremisesSamAccountName",
         "usageLocation",
         "userType",
         "externalUserState",
@@ -179,6 +183,15 @@ pub struct Group {
     pub on_premises_sync_enabled: Option<bool>,
     #[serde(default, deserialize_with = "time")]
     pub created_date_time: Option<DateTime<Utc>>,
+    /// At most twenty, where they were expanded.
+    #[serde(default, deserialize_with = "list")]
+    pub owners: Vec<DirectoryObject>,
+    /// In a round of changes: who came and who left. A large group comes in several pieces.
+    #[serde(default, rename = "members@delta", deserialize_with = "list")]
+    pub members_delta: Vec<Change<DirectoryObject>>,
+    /// In a round of changes: owners that came and left.
+    #[serde(default, rename = "owners@delta", deserialize_with = "list")]
+    pub owners_delta: Vec<Change<DirectoryObject>>,
 }
 
 impl Group {
@@ -197,6 +210,14 @@ impl Group {
         "onPremisesSyncEnabled",
         "createdDateTime",
     ];
+}
+
+impl DirectoryObject {
+    /// Its kind without the prefix: `user`, `group`, `device`, `servicePrincipal`.
+    pub fn kind(&self) -> &str {
+        let kind = self.odata_type.as_deref().unwrap_or_default();
+        kind.trim_start_matches("#microsoft.graph.")
+    }
 }
 
 /// A member of a group: any `directoryObject`.

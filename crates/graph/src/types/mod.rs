@@ -3,17 +3,23 @@
 
 mod application;
 mod directory;
+mod identity;
 mod secure_score;
 
 pub use application::{
     AppRole, AppRoleAssignment, Application, Contract, DelegatedAdminCustomer,
-    DelegatedAdminRelationship, KeyCredential, LicenseUnitsDetail, PasswordCredential,
+    DelegatedAdminRelationship, KeyCredential, LicenseUnitsDetail, Owner, PasswordCredential,
     RequiredResourceAccess, ResourceAccess, RoleAssignment, ServicePlanInfo, ServicePrincipal,
-    SubscribedSku, TenantInformation, WebApplication,
+    SubscribedSku, TenantInformation, VerifiedPublisher, WebApplication,
 };
 pub use directory::{
     AssignedLicense, DirectoryObject, Domain, Group, Organization, User, UserRegistrationDetails,
     VerifiedDomain,
+};
+pub use identity::{
+    ApplicationActivity, AuditIdentity, AuditInitiator, AuditTarget, ConditionalAccessPolicy, Device,
+    DirectoryAudit, DirectoryRole, Location, ManagedDevice, RiskDetection, RiskyUser, RoleDefinition,
+    RoleEligibility, ServicePrincipalActivity, SignIn, SignInActivity, SignInStatus, UserActivity,
 };
 pub use secure_score::{
     AverageComparativeScore, ControlScore, ControlStateUpdate, SecureScore,

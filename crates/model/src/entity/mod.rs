@@ -284,9 +284,9 @@ entity!(mapping, "mappings", /// Company ↔ tenant under one credential.
     directory_id: DirectoryId,
     matched_by: String,
     interval_minutes: Option<i64>,
-    generation: i64,
     planned_directory: Option<i64>,
     planned_secure_score: Option<i64>,
+    planned_sign_in_activity: Option<i64>,
     last_sync_at: Option<Timestamp>,
     last_sync_state: Option<String>,
     created_at: Timestamp,
@@ -373,6 +373,7 @@ entity!(user, "users", /// A user of a customer's directory. `None` means that M
     company_name: Option<String>,
     employee_id: Option<String>,
     employee_type: Option<String>,
+    on_premises_sam_account_name: Option<String>,
     usage_location: Option<String>,
     user_type: Option<String>,
     external_user_state: Option<String>,
@@ -382,11 +383,13 @@ entity!(user, "users", /// A user of a customer's directory. `None` means that M
     licensed: Option<bool>,
     account_created_at: Option<Timestamp>,
     last_password_change_at: Option<Timestamp>,
+    #[sea_orm(primary_key, auto_increment = false)] since: i64,
+    until: i64,
+    seen: i64,
     digest: i64,
-    generation: i64,
     first_seen_at: Timestamp,
     changed_at: Timestamp,
-    removed_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
 });
 
 entity!(mfa_registration, "mfa_registrations", /// What the registration report says of one user.
@@ -401,11 +404,13 @@ entity!(mfa_registration, "mfa_registrations", /// What the registration report 
     is_passwordless_capable: Option<bool>,
     methods: Option<String>,
     reported_at: Option<Timestamp>,
+    #[sea_orm(primary_key, auto_increment = false)] since: i64,
+    until: i64,
+    seen: i64,
     digest: i64,
-    generation: i64,
     first_seen_at: Timestamp,
     changed_at: Timestamp,
-    removed_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
 });
 
 entity!(group, "groups", /// A group of a customer's directory.
@@ -425,11 +430,13 @@ entity!(group, "groups", /// A group of a customer's directory.
     is_assignable_to_role: Option<bool>,
     on_premises_sync_enabled: Option<bool>,
     group_created_at: Option<Timestamp>,
+    #[sea_orm(primary_key, auto_increment = false)] since: i64,
+    until: i64,
+    seen: i64,
     digest: i64,
-    generation: i64,
     first_seen_at: Timestamp,
     changed_at: Timestamp,
-    removed_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
 });
 
 entity!(group_member, "group_members", /// A member of a group: a user, a group, a device or a service principal.
@@ -441,11 +448,13 @@ entity!(group_member, "group_members", /// A member of a group: a user, a group,
     company_id: CompanyId,
     member_type: String,
     display_name: Option<String>,
+    #[sea_orm(primary_key, auto_increment = false)] since: i64,
+    until: i64,
+    seen: i64,
     digest: i64,
-    generation: i64,
     first_seen_at: Timestamp,
     changed_at: Timestamp,
-    removed_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
 });
 
 entity!(domain, "domains", /// A domain of a customer's directory.
@@ -459,11 +468,13 @@ entity!(domain, "domains", /// A domain of a customer's directory.
     is_initial: Option<bool>,
     is_verified: Option<bool>,
     supported_services: Option<String>,
+    #[sea_orm(primary_key, auto_increment = false)] since: i64,
+    until: i64,
+    seen: i64,
     digest: i64,
-    generation: i64,
     first_seen_at: Timestamp,
     changed_at: Timestamp,
-    removed_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
 });
 
 entity!(secure_score, "secure_scores", /// Microsoft Secure Score of one day, in points.
@@ -479,11 +490,13 @@ entity!(secure_score, "secure_scores", /// Microsoft Secure Score of one day, in
     licensed_user_count: Option<i64>,
     enabled_services: String,
     averages: String,
+    #[sea_orm(primary_key, auto_increment = false)] since: i64,
+    until: i64,
+    seen: i64,
     digest: i64,
-    generation: i64,
     first_seen_at: Timestamp,
     changed_at: Timestamp,
-    removed_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
 });
 
 entity!(control_score, "control_scores", /// Points of one control on one day.
@@ -499,11 +512,13 @@ entity!(control_score, "control_scores", /// Points of one control on one day.
     implementation_status: Option<String>,
     description: Option<String>,
     last_synced_at: Option<Timestamp>,
+    #[sea_orm(primary_key, auto_increment = false)] since: i64,
+    until: i64,
+    seen: i64,
     digest: i64,
-    generation: i64,
     first_seen_at: Timestamp,
     changed_at: Timestamp,
-    removed_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
 });
 
 entity!(control_profile, "control_profiles", /// What a control is, what it is worth and how to act on it. Texts are Microsoft's and contain HTML.
@@ -527,11 +542,13 @@ entity!(control_profile, "control_profiles", /// What a control is, what it is w
     remediation_impact: Option<String>,
     state: Option<String>,
     deprecated: Option<bool>,
+    #[sea_orm(primary_key, auto_increment = false)] since: i64,
+    until: i64,
+    seen: i64,
     digest: i64,
-    generation: i64,
     first_seen_at: Timestamp,
     changed_at: Timestamp,
-    removed_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
 });
 
 entity!(subscribed_sku, "subscribed_skus", /// A licence that a customer's directory subscribes to. Units are seats.
@@ -549,9 +566,11 @@ entity!(subscribed_sku, "subscribed_skus", /// A licence that a customer's direc
     warning_units: Option<i64>,
     consumed_units: Option<i64>,
     service_plans: String,
+    #[sea_orm(primary_key, auto_increment = false)] since: i64,
+    until: i64,
+    seen: i64,
     digest: i64,
-    generation: i64,
     first_seen_at: Timestamp,
     changed_at: Timestamp,
-    removed_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
 });

@@ -71,6 +71,18 @@ words! {
         Mfa = "mfa",
         /// Microsoft Secure Score.
         SecureScore = "secure_score",
+        /// Sign-in activity, last use of applications, and the audit events that evidence needs.
+        Activity = "activity",
+        /// Devices that are joined or registered.
+        Devices = "devices",
+        /// Devices that Intune manages.
+        ManagedDevices = "managed_devices",
+        /// Conditional access policies.
+        Policies = "policies",
+        /// Users at risk and detected risks.
+        Risk = "risk",
+        /// Roles that people may take by Privileged Identity Management.
+        Eligibility = "eligibility",
         /// Customers of the partner's delegated administration (GDAP), and names of tenants.
         Discovery = "discovery",
         /// Customers of the partner's reseller contracts.
@@ -142,15 +154,20 @@ words! {
     }
     /// What a run reads.
     RunKind {
-        /// Organization, permissions, domains, licences, users, groups, MFA registration.
+        /// Everything of the directory but sign-in activity.
         Directory = "directory",
         /// Secure scores and control profiles.
         SecureScore = "secure_score",
+        /// When users signed in last: a pass of its own, because Microsoft allows ten reads a minute
+        /// for all tenants of an application together.
+        SignInActivity = "sign_in_activity",
     }
     /// Why a run exists.
     RunCause {
         /// The daily plan.
         Schedule = "schedule",
+        /// Somebody asked for everything to be read anew, whatever Graph calls changed.
+        Reconcile = "reconcile",
         /// Somebody pressed Sync now.
         Manual = "manual",
         /// A mapping was saved.
@@ -192,6 +209,11 @@ words! {
         /// The run was cancelled first.
         Cancelled = "cancelled",
     }
+}
+
+impl RunKind {
+    /// What Sync now and a new mapping start: nobody waits for sign-in activity.
+    pub const SYNC_NOW: &'static [Self] = &[Self::Directory, Self::SecureScore];
 }
 
 impl RunState {

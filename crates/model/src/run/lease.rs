@@ -26,6 +26,7 @@ pub struct Lease {
     scope: Scope,
     fence: i64,
     generation: i64,
+    published: i64,
     ttl_ms: i64,
 }
 
@@ -59,6 +60,20 @@ pub struct Counts {
     pub throttled: i64,
     /// Milliseconds waited because of that.
     pub waited_ms: i64,
+}
+
+impl Counts {
+    /// Adds.
+    pub fn add(&mut self, other: Self) {
+        self.pages += other.pages;
+        self.read += other.read;
+        self.new += other.new;
+        self.changed += other.changed;
+        self.removed += other.removed;
+        self.requests += other.requests;
+        self.throttled += other.throttled;
+        self.waited_ms += other.waited_ms;
+    }
 }
 
 /// How a collector ended.
@@ -123,15 +138,21 @@ pub async fn claim(
         .one(&tx.conn)
         .await?
         .ok_or_else(missing)?;
-    let generation: i64 = query_one(
+    let snapshot = query_one(
         &tx.conn,
-        "UPDATE mappings SET generation = generation + 1 WHERE partner_id = $1 AND id = $2
-         RETURNING generation",
-        vec![partner.into(), run.mapping_id.into()],
+        "INSERT INTO snapshots (partner_id, mapping_id, kind, generation, published)
+         VALUES ($1, $2, $3, 1, 0)
+         ON CONFLICT (partner_id, mapping_id, kind)
+            DO UPDATE SET generation = snapshots.generation + 1
+         RETURNING generation, published",
+        vec![
+            partner.into(),
+            run.mapping_id.into(),
+            run.kind.as_str().into(),
+        ],
     )
     .await?
-    .ok_or_else(missing)?
-    .try_get("", "generation")?;
+    .ok_or_else(missing)?;
     let mapping = mapping::Entity::find_by_id((partner, run.mapping_id))
         .one(&tx.conn)
         .await?
@@ -145,9 +166,11 @@ pub async fn claim(
         .await?
         .ok_or_else(missing)?
         .into();
+    // What an earlier attempt published stands; the rest is read again.
     execute(
         &tx.conn,
-        "DELETE FROM run_collectors WHERE partner_id = $1 AND run_id = $2",
+        "DELETE FROM run_collectors
+         WHERE partner_id = $1 AND run_id = $2 AND state NOT IN ('succeeded', 'skipped')",
         vec![partner.into(), id.into()],
     )
     .await?;
@@ -163,7 +186,8 @@ pub async fn claim(
     Ok(Some(Lease {
         scope: Scope::new(db, partner, Role::Technician, actor),
         fence: run.fence,
-        generation,
+        generation: snapshot.try_get("", "generation")?,
+        published: snapshot.try_get("", "published")?,
         ttl_ms,
         run,
         mapping,
@@ -178,9 +202,14 @@ impl Lease {
         &self.scope
     }
 
-    /// Number of this pass over the mapping: rows seen by it carry it.
+    /// Number of this pass over the mapping: what it writes carries it.
     pub fn generation(&self) -> i64 {
         self.generation
+    }
+
+    /// The generation that readers see while this one is written.
+    pub(crate) fn published(&self) -> i64 {
+        self.published
     }
 
     /// The mapping whose rows this run may write.
@@ -231,129 +260,6 @@ impl Lease {
         }
     }
 
-    /// Writes the list of collectors that this attempt will run.
-    pub async fn announce(&self, names: &[&str]) -> Result<()> {
-        let tx = self.begin().await?;
-        for (position, name) in names.iter().enumerate() {
-            execute(
-                &tx.conn,
-                "INSERT INTO run_collectors (partner_id, run_id, name, position, state)
-                 VALUES ($1, $2, $3, $4, 'waiting')",
-                vec![
-                    self.run.partner_id.into(),
-                    self.run.id.into(),
-                    (*name).into(),
-                    i64::try_from(position).unwrap_or_default().into(),
-                ],
-            )
-            .await?;
-        }
-        tx.commit().await
-    }
-
-    /// Marks a collector as reading; `expected` is the number of objects it will likely read.
-    pub async fn collector_started(&self, name: &str, expected: Option<i64>) -> Result<()> {
-        let tx = self.begin().await?;
-        execute(
-            &tx.conn,
-            "UPDATE run_collectors SET state = 'running', started_at = $1, expected = $2
-             WHERE partner_id = $3 AND run_id = $4 AND name = $5",
-            vec![
-                self.scope.now().into(),
-                expected.into(),
-                self.run.partner_id.into(),
-                self.run.id.into(),
-                name.into(),
-            ],
-        )
-        .await?;
-        tx.commit().await
-    }
-
-    /// Adds to a collector's counts inside a page's transaction.
-    pub(crate) async fn count_in(&self, tx: &Tx, name: &str, counts: Counts) -> Result<()> {
-        execute(
-            &tx.conn,
-            "UPDATE run_collectors SET pages = pages + $1, objects_read = objects_read + $2,
-                objects_new = objects_new + $3, objects_changed = objects_changed + $4,
-                objects_removed = objects_removed + $5, requests = requests + $6,
-                throttled = throttled + $7, waited_ms = waited_ms + $8
-             WHERE partner_id = $9 AND run_id = $10 AND name = $11",
-            vec![
-                counts.pages.into(),
-                counts.read.into(),
-                counts.new.into(),
-                counts.changed.into(),
-                counts.removed.into(),
-                counts.requests.into(),
-                counts.throttled.into(),
-                counts.waited_ms.into(),
-                self.run.partner_id.into(),
-                self.run.id.into(),
-                name.into(),
-            ],
-        )
-        .await?;
-        Ok(())
-    }
-
-    /// Adds to a collector's counts on their own, where no row was written.
-    pub async fn count(&self, name: &str, counts: Counts) -> Result<()> {
-        let tx = self.begin().await?;
-        self.count_in(&tx, name, counts).await?;
-        tx.commit().await
-    }
-
-    /// Ends a collector and says so in the timeline.
-    pub async fn collector_ended(&self, name: &str, end: &CollectorEnd) -> Result<()> {
-        let tx = self.begin().await?;
-        let now = self.scope.now();
-        execute(
-            &tx.conn,
-            "UPDATE run_collectors SET state = $1, code = $2, reason = $3, remedy = $4,
-                finished_at = $5
-             WHERE partner_id = $6 AND run_id = $7 AND name = $8",
-            vec![
-                end.state.as_str().into(),
-                end.code.clone().into(),
-                end.reason.clone().into(),
-                end.remedy.clone().into(),
-                now.into(),
-                self.run.partner_id.into(),
-                self.run.id.into(),
-                name.into(),
-            ],
-        )
-        .await?;
-        let level = match end.state {
-            CollectorState::Succeeded => "info",
-            CollectorState::Failed => "error",
-            _ => "warn",
-        };
-        let text = match &end.reason {
-            Some(reason) => format!("{}: {}. {reason}", name.replace('_', " "), end.state),
-            None => format!("{}: {}", name.replace('_', " "), end.state),
-        };
-        run_event::append(
-            &tx.conn,
-            self.run.partner_id,
-            self.run.id,
-            now,
-            level,
-            &text,
-        )
-        .await?;
-        tx.commit().await
-    }
-
-    /// Adds a line to the timeline.
-    pub async fn event(&self, level: &str, text: &str) -> Result<()> {
-        let tx = self.begin().await?;
-        let now = self.scope.now();
-        run_event::append(&tx.conn, self.run.partner_id, self.run.id, now, level, text).await?;
-        tx.commit().await
-    }
-
     /// Settles the run in an end state.
     pub async fn settle(&self, state: RunState, failure: Option<&Failure>) -> Result<()> {
         self.leave(state, None, failure).await
@@ -376,6 +282,19 @@ impl Lease {
         failure: Option<&Failure>,
     ) -> Result<()> {
         let tx = self.scope.db().begin().await?;
+        self.leave_in(&tx, state, at, failure).await?;
+        tx.commit().await
+    }
+
+    /// Settles the run inside the transaction that publishes what it read. After the last attempt
+    /// there is no retry: the run fails.
+    pub(crate) async fn leave_in(
+        &self,
+        tx: &Tx,
+        state: RunState,
+        at: Option<Timestamp>,
+        failure: Option<&Failure>,
+    ) -> Result<()> {
         let now = self.scope.now();
         let left = execute(
             &tx.conn,
@@ -422,7 +341,7 @@ impl Lease {
             .await?;
         }
         if matches!(state, RunState::Cancelled | RunState::Failed) {
-            end_collectors(&tx, &self.run, now).await?;
+            end_collectors(tx, &self.run, now).await?;
         }
         let (level, text) = match (state, failure) {
             (RunState::Completed, _) => ("info", "Completed".to_owned()),
@@ -447,8 +366,7 @@ impl Lease {
             level,
             &text,
         )
-        .await?;
-        tx.commit().await
+        .await
     }
 }
 

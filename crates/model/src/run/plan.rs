@@ -1,12 +1,14 @@
 //! Planning and dispatch: which runs are due, without electing a leader. Every process may call
 //! these at any time; the unique slot and the unique open run make doing it twice harmless.
 
+use std::collections::HashMap;
+
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::{
-    Actor, Db, Feature, Mapping, MappingId, PartnerId, Result, Role, Run, RunCause, RunId, RunKind,
-    Scope, Timestamp,
-    db::{execute, query_all},
+    Actor, ClientId, Db, Feature, Mapping, MappingId, PartnerId, Result, Role, Run, RunCause, RunId,
+    RunKind, Scope, Timestamp,
+    db::{Tx, execute, query_all},
     entity::{mapping, run},
     run_event,
 };
@@ -31,10 +33,14 @@ const SECURE_SCORE_MINUTES: i64 = 24 * 60;
 pub async fn plan(db: &Db) -> Result<usize> {
     let now = db.clock().now();
     let mut planned = 0;
+    let mut activity = Activity::default();
     let rows = query_all(
         db.conn(),
         "SELECT m.partner_id, m.id, COALESCE(m.interval_minutes, c.sync_interval_minutes) AS minutes,
-                m.planned_directory, m.planned_secure_score, c.features
+                m.planned_directory, m.planned_secure_score, m.planned_sign_in_activity, c.features,
+                t.cloud, t.client_id, EXISTS (SELECT 1 FROM runs r WHERE r.partner_id = m.partner_id
+                    AND r.mapping_id = m.id AND r.kind = 'sign_in_activity'
+                    AND r.state IN ('queued', 'running')) AS is_busy
          FROM mappings m
          JOIN credentials c ON c.partner_id = m.partner_id AND c.id = m.credential_id
          JOIN tenants t ON t.partner_id = m.partner_id AND t.id = m.tenant_id
@@ -48,6 +54,9 @@ pub async fn plan(db: &Db) -> Result<usize> {
         let minutes: i64 = row.try_get("", "minutes")?;
         let features: String = row.try_get("", "features")?;
         let features: Vec<Feature> = serde_json::from_str(&features).unwrap_or_default();
+        if features.contains(&Feature::Activity) {
+            activity.consider(&row, partner, id)?;
+        }
         for (kind, minutes, column) in [
             (RunKind::Directory, minutes, "planned_directory"),
             (
@@ -71,7 +80,89 @@ pub async fn plan(db: &Db) -> Result<usize> {
             }
         }
     }
+    for (partner, id) in activity.next(now) {
+        match take_activity(db, partner, id).await {
+            Ok(true) => planned += 1,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(mapping = %id, %error, "a pass was not planned"),
+        }
+    }
     Ok(planned)
+}
+
+/// Sign-in activity of a tenant is read once in so many milliseconds, and no sooner.
+const ACTIVITY_MS: i64 = 24 * 60 * 60_000;
+
+/// Whose sign-in activity is read next. Microsoft allows an application ten reads a minute over all
+/// its tenants, so there is one pass at a time for each application: the tenant's that waited
+/// longest.
+#[derive(Default)]
+struct Activity(HashMap<(String, ClientId), Application>);
+
+#[derive(Default)]
+struct Application {
+    is_busy: bool,
+    oldest: Option<(Option<i64>, PartnerId, MappingId)>,
+}
+
+impl Activity {
+    fn consider(
+        &mut self,
+        row: &sea_orm::QueryResult,
+        partner: PartnerId,
+        id: MappingId,
+    ) -> Result<()> {
+        let key = (row.try_get("", "cloud")?, row.try_get("", "client_id")?);
+        let application = self.0.entry(key).or_default();
+        application.is_busy |= row.try_get::<bool>("", "is_busy")?;
+        let waits = (row.try_get("", "planned_sign_in_activity")?, partner, id);
+        if application.oldest.is_none_or(|oldest| waits < oldest) {
+            application.oldest = Some(waits);
+        }
+        Ok(())
+    }
+
+    fn next(self, now: Timestamp) -> impl Iterator<Item = (PartnerId, MappingId)> {
+        let idle = self.0.into_values().filter(|a| !a.is_busy);
+        idle.filter_map(|a| a.oldest)
+            .filter(move |(before, ..)| before.is_none_or(|at| at <= now.0 - ACTIVITY_MS))
+            .map(|(_, partner, id)| (partner, id))
+    }
+}
+
+/// Begins a tenant's pass over sign-in activity; `false` when another process did.
+async fn take_activity(db: &Db, partner: PartnerId, id: MappingId) -> Result<bool> {
+    let scope = schedule(db, partner);
+    let tx = scope.begin().await?;
+    let now = scope.now();
+    let taken = execute(
+        &tx.conn,
+        "UPDATE mappings SET planned_sign_in_activity = $1
+         WHERE partner_id = $2 AND id = $3 AND deleted_at IS NULL
+            AND (planned_sign_in_activity IS NULL OR planned_sign_in_activity <= $4)",
+        vec![
+            now.into(),
+            partner.into(),
+            id.into(),
+            now.plus_ms(-ACTIVITY_MS).into(),
+        ],
+    )
+    .await?;
+    if taken == 0 {
+        return Ok(false);
+    }
+    write_planned(tx, &scope, id, RunKind::SignInActivity, None).await
+}
+
+/// The plan itself, as who acts.
+fn schedule(db: &Db, partner: PartnerId) -> Scope {
+    let actor = Actor {
+        kind: "run",
+        id: String::new(),
+        name: "schedule".into(),
+        address: String::new(),
+    };
+    Scope::new(db, partner, Role::Technician, actor)
 }
 
 /// The slots of now for a mapping of the default interval: those in which it is made are served by
@@ -127,13 +218,7 @@ async fn take_slot(
     slot: i64,
     column: &str,
 ) -> Result<bool> {
-    let actor = Actor {
-        kind: "run",
-        id: String::new(),
-        name: "schedule".into(),
-        address: String::new(),
-    };
-    let scope = Scope::new(db, partner, Role::Technician, actor);
+    let scope = schedule(db, partner);
     let tx = scope.begin().await?;
     let taken = execute(
         &tx.conn,
@@ -147,6 +232,18 @@ async fn take_slot(
     if taken == 0 {
         return Ok(false);
     }
+    write_planned(tx, &scope, id, kind, Some(slot)).await
+}
+
+/// Writes a scheduled run, unless one is open, which then serves the slot; and commits.
+async fn write_planned(
+    tx: Tx,
+    scope: &Scope,
+    id: MappingId,
+    kind: RunKind,
+    slot: Option<i64>,
+) -> Result<bool> {
+    let partner = scope.partner();
     let mapping: Option<Mapping> = mapping::Entity::find_by_id((partner, id))
         .one(&tx.conn)
         .await?;
@@ -161,16 +258,7 @@ async fn take_slot(
         tx.commit().await?;
         return Ok(false);
     };
-    super::insert(
-        &tx,
-        &scope,
-        &mapping,
-        kind,
-        RunCause::Schedule,
-        Some(slot),
-        None,
-    )
-    .await?;
+    super::insert(&tx, scope, &mapping, kind, RunCause::Schedule, slot, None).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -293,7 +381,15 @@ pub async fn sweep(db: &Db) -> Result<usize> {
         )
         .await?;
         if changed == 1 {
-            if state != "queued" {
+            if state == "queued" {
+                // What its worker read was not published: it is read again.
+                execute(
+                    &tx.conn,
+                    "DELETE FROM run_collectors WHERE partner_id = $1 AND run_id = $2",
+                    vec![run.partner_id.into(), run.id.into()],
+                )
+                .await?;
+            } else {
                 super::lease::end_collectors(&tx, &run, now).await?;
             }
             run_event::append(&tx.conn, run.partner_id, run.id, now, level, text).await?;

@@ -122,6 +122,8 @@ pub(crate) struct New {
     /// `directory` or `secure_score`; both where left out.
     #[serde(default)]
     kind: Option<String>,
+    /// Read everything anew, whatever Microsoft calls changed.
+    reconcile: Option<bool>,
 }
 
 /// Runs that were started, or that were open already.
@@ -192,13 +194,17 @@ pub(crate) async fn create(principal: Signed, new: web::Json<New>) -> Answer {
         }
     };
     let kinds = match new.kind.as_deref().unwrap_or_default() {
-        "" => RunKind::ALL.to_vec(),
+        "" => RunKind::SYNC_NOW.to_vec(),
         text => vec![
             text.parse()
                 .map_err(|why: String| model::Error::field("kind", why))?,
         ],
     };
-    let runs = run::request(&principal.scope, of, &kinds, RunCause::Manual)
+    let cause = match new.reconcile {
+        Some(true) => RunCause::Reconcile,
+        _ => RunCause::Manual,
+    };
+    let runs = run::request(&principal.scope, of, &kinds, cause)
         .await?
         .ok_or(ApiProblem::NotFound)?;
     if runs.is_empty() {

@@ -42,7 +42,7 @@ impl Guide {
             kind,
             redirect_uri: portal.consent.redirect_uri.clone(),
             manifest: format!("\"requiredResourceAccess\": {}", json.unwrap_or_default()),
-            permissions: permission::required(kind, features),
+            permissions: permission::required(features),
             sends_mail: features.contains(&Feature::Mail),
         }
     }

@@ -218,7 +218,7 @@ pub(crate) async fn sync(principal: Signed, id: web::Path<MappingId>) -> Answer 
     let runs = run::request(
         &principal.scope,
         run::Of::Mapping(*id),
-        RunKind::ALL,
+        RunKind::SYNC_NOW,
         RunCause::Manual,
     )
     .await?

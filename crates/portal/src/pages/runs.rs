@@ -160,6 +160,7 @@ pub(super) fn kind_label(kind: &RunKind) -> &'static str {
     match kind {
         RunKind::Directory => "Azure Active Directory",
         RunKind::SecureScore => "Microsoft Secure Score",
+        RunKind::SignInActivity => "Sign-in activity",
     }
 }
 
@@ -169,6 +170,7 @@ fn cause_words(run: &Run) -> String {
         RunCause::Manual => format!("by {} with Sync now", run.requested_by),
         RunCause::Mapping => format!("by {} saving the mapping", run.requested_by),
         RunCause::Retry => format!("by {} as another try", run.requested_by),
+        RunCause::Reconcile => format!("by {}, reading everything anew", run.requested_by),
     }
 }
 
@@ -315,7 +317,7 @@ pub(crate) async fn create(principal: Signed, id: web::Path<CompanyId>) -> Answe
     let runs = run::request(
         &principal.scope,
         run::Of::Company(*id),
-        RunKind::ALL,
+        RunKind::SYNC_NOW,
         RunCause::Manual,
     )
     .await?

@@ -1,6 +1,6 @@
 //! Control profiles: what each control is and how to act on it.
 
-use graph::{Request, types};
+use graph::{Cloud, Request, types};
 use model::inventory::ControlProfileRow;
 
 use crate::Collector;
@@ -17,8 +17,12 @@ impl Collector for ControlProfiles {
         Request::get("/security/secureScoreControlProfiles")
     }
 
-    fn normalise(wire: types::SecureScoreControlProfile) -> ControlProfileRow {
-        ControlProfileRow {
+    fn absent_from(cloud: &Cloud) -> Option<&'static str> {
+        (!cloud.has_secure_scores).then_some("This cloud has no Secure Score.")
+    }
+
+    fn normalise(wire: types::SecureScoreControlProfile) -> Option<ControlProfileRow> {
+        Some(ControlProfileRow {
             state: wire.state().map(str::to_owned),
             id: wire.id,
             title: wire.title,
@@ -35,6 +39,6 @@ impl Collector for ControlProfiles {
             remediation: wire.remediation,
             remediation_impact: wire.remediation_impact,
             deprecated: wire.deprecated,
-        }
+        })
     }
 }

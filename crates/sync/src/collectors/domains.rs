@@ -17,14 +17,14 @@ impl Collector for Domains {
         Request::get("/domains").select(types::Domain::SELECT)
     }
 
-    fn normalise(wire: types::Domain) -> DomainRow {
-        DomainRow {
+    fn normalise(wire: types::Domain) -> Option<DomainRow> {
+        Some(DomainRow {
             id: wire.id,
             authentication_type: wire.authentication_type,
             is_default: wire.is_default,
             is_initial: wire.is_initial,
             is_verified: wire.is_verified,
             supported_services: Some(super::json_list(&wire.supported_services)),
-        }
+        })
     }
 }

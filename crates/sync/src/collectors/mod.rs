@@ -1,95 +1,95 @@
-//! The collectors and which run kind they belong to. Adding one is a file here and a line in
-//! [`names`] and [`run`].
+//! The collectors: one file and one line in the table each.
 
+mod app_role_assignments;
+mod applications;
+mod conditional_access_policies;
 mod control_profiles;
+mod devices;
+mod directory_roles;
 mod domains;
+mod events;
 mod group_members;
 mod groups;
+mod managed_devices;
 mod mfa_registrations;
 mod organization;
 mod permissions;
+mod risky_users;
+mod role_assignments;
+mod role_definitions;
+mod role_eligibilities;
 mod secure_scores;
+mod service_principal_activities;
+mod service_principals;
+mod sign_in_activities;
 mod subscribed_skus;
 mod users;
 
-use model::{Feature, RunKind, credential::Credential};
+use model::{RunKind, Timestamp, credential::Credential};
 
-use crate::collector::{Collector, Pass, Stop, collect};
+use crate::collector::Entry;
 
-/// Names of a kind's collectors, in the order in which they run.
-pub fn names(kind: RunKind) -> &'static [&'static str] {
+/// Of a directory, in the order of the page; what must come after another says so itself.
+const DIRECTORY: &[Entry] = &[
+    organization::ENTRY,
+    permissions::ENTRY,
+    Entry::of::<domains::Domains>(),
+    Entry::of::<subscribed_skus::SubscribedSkus>(),
+    Entry::of::<users::Users>(),
+    groups::ENTRY,
+    group_members::ENTRY,
+    mfa_registrations::ENTRY,
+    Entry::of::<devices::Devices>(),
+    Entry::of::<managed_devices::ManagedDevices>(),
+    applications::ENTRY,
+    service_principals::ENTRY,
+    app_role_assignments::ENTRY,
+    Entry::of::<service_principal_activities::ServicePrincipalActivities>(),
+    Entry::of::<directory_roles::DirectoryRoles>(),
+    Entry::of::<role_definitions::RoleDefinitions>(),
+    Entry::of::<role_assignments::RoleAssignments>(),
+    Entry::of::<role_eligibilities::RoleEligibilities>(),
+    Entry::of::<conditional_access_policies::ConditionalAccessPolicies>(),
+    Entry::of::<risky_users::RiskyUsers>(),
+    events::RISK_DETECTIONS,
+    events::DIRECTORY_AUDITS,
+    events::SIGN_INS,
+];
+
+const SECURE_SCORE: &[Entry] = &[
+    secure_scores::ENTRY,
+    Entry::of::<control_profiles::ControlProfiles>(),
+];
+
+const SIGN_IN_ACTIVITY: &[Entry] = &[Entry::of::<sign_in_activities::SignInActivities>()];
+
+/// The collectors of a kind of runs.
+pub(crate) fn of(kind: RunKind) -> &'static [Entry] {
     match kind {
-        RunKind::Directory => &[
-            organization::NAME,
-            permissions::NAME,
-            domains::Domains::NAME,
-            subscribed_skus::SubscribedSkus::NAME,
-            users::Users::NAME,
-            groups::Groups::NAME,
-            group_members::NAME,
-            mfa_registrations::MfaRegistrations::NAME,
-        ],
-        RunKind::SecureScore => &[secure_scores::NAME, control_profiles::ControlProfiles::NAME],
+        RunKind::Directory => DIRECTORY,
+        RunKind::SecureScore => SECURE_SCORE,
+        RunKind::SignInActivity => SIGN_IN_ACTIVITY,
     }
 }
 
-/// Whether a collector's feature is switched on for a credential.
-pub(crate) fn is_used(name: &str, credential: &Credential) -> bool {
-    name != mfa_registrations::MfaRegistrations::NAME || credential.uses(Feature::Mfa)
+/// Names of a kind's collectors.
+pub fn names(kind: RunKind) -> impl Iterator<Item = &'static str> {
+    of(kind).iter().map(|entry| entry.name)
 }
 
-/// Groups, whose members follow.
-pub(crate) const GROUPS: &str = groups::Groups::NAME;
-/// Members of the groups that the run read.
-pub(crate) const GROUP_MEMBERS: &str = group_members::NAME;
-
-/// The permission that a collector needs.
-pub(crate) fn permission(name: &str) -> &'static str {
-    match name {
-        "organization" => organization::PERMISSION,
-        permissions::NAME => permissions::PERMISSION,
-        "subscribed_skus" => subscribed_skus::SubscribedSkus::PERMISSION,
-        "domains" => domains::Domains::PERMISSION,
-        "users" => users::Users::PERMISSION,
-        "groups" | "group_members" => groups::Groups::PERMISSION,
-        "mfa_registrations" => mfa_registrations::MfaRegistrations::PERMISSION,
-        _ => secure_scores::PERMISSION,
+impl Entry {
+    /// Whether its feature is switched on for a credential.
+    pub(crate) fn is_used_by(&self, credential: &Credential) -> bool {
+        self.feature.is_none_or(|feature| credential.uses(feature))
     }
-}
-
-/// Runs one collector to its end.
-pub(crate) async fn run(name: &str, pass: &Pass<'_>) -> Result<(), Stop> {
-    match name {
-        organization::NAME => organization::collect(pass).await,
-        permissions::NAME => permissions::collect(pass).await,
-        "domains" => collect::<domains::Domains>(pass).await,
-        "subscribed_skus" => collect::<subscribed_skus::SubscribedSkus>(pass).await,
-        "users" => collect::<users::Users>(pass).await,
-        "groups" => collect::<groups::Groups>(pass).await,
-        group_members::NAME => group_members::collect(pass).await,
-        "mfa_registrations" => collect::<mfa_registrations::MfaRegistrations>(pass).await,
-        secure_scores::NAME => secure_scores::collect(pass).await,
-        "control_profiles" if pass.cloud.has_secure_scores => {
-            collect::<control_profiles::ControlProfiles>(pass).await
-        }
-        _ => Err(Stop::NotHere("This cloud does not have it.")),
-    }
-}
-
-/// How many objects a collector will likely read: as many as are stored.
-pub(crate) async fn expected(name: &str, pass: &Pass<'_>) -> model::Result<Option<i64>> {
-    use model::inventory::{GroupRow, MemberRow, MfaRow, UserRow, present};
-    let stored = match name {
-        "users" => present::<UserRow>(pass.lease).await?,
-        "groups" => present::<GroupRow>(pass.lease).await?,
-        "group_members" => present::<MemberRow>(pass.lease).await?,
-        "mfa_registrations" => present::<MfaRow>(pass.lease).await?,
-        _ => 0,
-    };
-    Ok((stored > 0).then_some(stored))
 }
 
 /// A list of strings as the JSON array that a text column keeps.
 fn json_list(list: &[String]) -> String {
     serde_json::to_string(list).unwrap_or_else(|_| "[]".into())
+}
+
+/// A moment; the year 1 stands for none (seen in the wild, where the type has no null).
+fn real(at: Option<chrono::DateTime<chrono::Utc>>) -> Option<Timestamp> {
+    at.filter(|at| at.timestamp() > 0).map(Into::into)
 }

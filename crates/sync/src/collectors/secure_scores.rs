@@ -1,6 +1,7 @@
 //! Secure scores: ninety days at first, later the newest; days are never removed, because we keep
 //! them longer than Microsoft. Points of controls are kept for the newest day of each read.
 
+use futures_util::future::BoxFuture;
 use graph::{Request, types};
 use model::{
     inventory::{self, ControlScoreRow, ScoreRow},
@@ -8,25 +9,34 @@ use model::{
     secure_score::Average,
 };
 
-use crate::collector::{Pass, Stop};
+use crate::collector::{Entry, Pass, Stop};
 
-pub(crate) const NAME: &str = "secure_scores";
-pub(crate) const PERMISSION: &str = "SecurityEvents.Read.All";
+const NAME: &str = "secure_scores";
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: NAME,
+    permission: "SecurityEvents.Read.All",
+    feature: None,
+    after: None,
+    absent_from: |cloud| {
+        (!cloud.has_secure_scores).then_some("This cloud has no Secure Score.")
+    },
+    run,
+};
 
 /// Days that Microsoft keeps.
 const HISTORY: usize = 90;
 /// Days read once the history is there; more than one, so that a late correction is seen.
 const RECENT: usize = 7;
 
-pub(crate) async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
-    if !pass.cloud.has_secure_scores {
-        return Err(Stop::NotHere("This cloud has no Secure Score."));
-    }
-    let newest_day = inventory::newest_score_day(pass.lease).await?;
-    let recent = pass
-        .lease
-        .scope()
-        .now()
+fn run<'a>(pass: &'a Pass<'a>) -> BoxFuture<'a, Result<(), Stop>> {
+    Box::pin(collect(pass))
+}
+
+async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
+    let (stage, began) = (pass.stage, pass.now());
+    let newest_day = inventory::newest_score_day(pass.lease()).await?;
+    let recent = began
         .plus_minutes(-(RECENT as i64 - 1) * 24 * 60)
         .day();
     // After a pause longer than what is usually read, Microsoft still has the days between.
@@ -38,7 +48,7 @@ pub(crate) async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
     let request = Request::get("/security/secureScores")
         .top(wanted)
         .at_most(wanted);
-    let mut pages = pass.client.pages::<types::SecureScore>(&request)?;
+    let mut pages = pass.client.pages::<types::SecureScore>(&request);
     let mut newest: Option<types::SecureScore> = None;
     while let Some(page) = pages.next(&pass.meter).await? {
         let mut rows = Vec::with_capacity(page.items.len());
@@ -51,7 +61,7 @@ pub(crate) async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
                 newest = Some(score);
             }
         }
-        inventory::upsert_page(pass.lease, NAME, None, &rows, pass.page_counts(1)).await?;
+        stage.page(NAME, rows, pass.page_counts(1)).await?;
     }
     if let Some(score) = newest
         && let Some(day) = day(&score)
@@ -59,10 +69,11 @@ pub(crate) async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
         let rows: Vec<ControlScoreRow> = score
             .control_scores
             .into_iter()
-            .map(normalise_control)
+            .map(|control| normalise_control(&day, control))
             .collect();
-        inventory::upsert_page(pass.lease, NAME, Some(&day), &rows, Counts::default()).await?;
+        stage.page(NAME, rows, Counts::default()).await?;
     }
+    stage.read_to(NAME, None, began, true);
     Ok(())
 }
 
@@ -98,8 +109,9 @@ fn normalise(wire: &types::SecureScore) -> Option<ScoreRow> {
     })
 }
 
-fn normalise_control(wire: types::ControlScore) -> ControlScoreRow {
+fn normalise_control(day: &str, wire: types::ControlScore) -> ControlScoreRow {
     ControlScoreRow {
+        day: day.to_owned(),
         id: wire.control_name,
         category: wire.control_category,
         score: wire.score,

@@ -18,7 +18,7 @@ impl Collector for SubscribedSkus {
         Request::get("/subscribedSkus")
     }
 
-    fn normalise(wire: types::SubscribedSku) -> SkuRow {
+    fn normalise(wire: types::SubscribedSku) -> Option<SkuRow> {
         let units = wire.prepaid_units.unwrap_or_default();
         let plans: Vec<String> = wire
             .service_plans
@@ -26,7 +26,7 @@ impl Collector for SubscribedSkus {
             .filter(|p| p.provisioning_status.as_deref() != Some("Disabled"))
             .map(|p| p.service_plan_name.clone())
             .collect();
-        SkuRow {
+        Some(SkuRow {
             id: wire.id,
             sku_id: wire.sku_id,
             sku_part_number: wire.sku_part_number,
@@ -37,6 +37,6 @@ impl Collector for SubscribedSkus {
             warning_units: units.warning,
             consumed_units: wire.consumed_units,
             service_plans: super::json_list(&plans),
-        }
+        })
     }
 }

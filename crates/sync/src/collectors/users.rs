@@ -17,11 +17,15 @@ impl Collector for Users {
         Request::get("/users").select(types::User::SELECT).top(999)
     }
 
-    fn normalise(wire: types::User) -> UserRow {
+    fn changes() -> Option<Request> {
+        Some(Request::get("/users/delta").select(types::User::SELECT))
+    }
+
+    fn normalise(wire: types::User) -> Option<UserRow> {
         let licences: Option<Vec<String>> = wire
             .assigned_licenses
             .map(|all| all.into_iter().filter_map(|l| l.sku_id).collect());
-        UserRow {
+        Some(UserRow {
             id: wire.id,
             display_name: wire.display_name,
             user_principal_name: wire.user_principal_name,
@@ -34,6 +38,7 @@ impl Collector for Users {
             company_name: wire.company_name,
             employee_id: wire.employee_id,
             employee_type: wire.employee_type,
+            on_premises_sam_account_name: wire.on_premises_sam_account_name,
             usage_location: wire.usage_location,
             user_type: wire.user_type,
             external_user_state: wire.external_user_state,
@@ -43,6 +48,6 @@ impl Collector for Users {
             licences: licences.as_deref().map(super::json_list),
             account_created_at: wire.created_date_time.map(Into::into),
             last_password_change_at: wire.last_password_change_date_time.map(Into::into),
-        }
+        })
     }
 }
