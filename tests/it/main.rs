@@ -13,6 +13,7 @@
 
 mod app;
 mod bad_input;
+mod changes;
 mod companies;
 mod connections;
 mod consent_flow;
@@ -25,6 +26,7 @@ mod isolation;
 mod main_job;
 mod metadata;
 mod pages;
+mod recorded;
 mod schedule;
 mod suggestions;
 mod sync_faults;

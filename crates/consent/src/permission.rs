@@ -486,10 +486,7 @@ mod tests {
     #[test]
     fn a_feature_that_is_off_asks_for_nothing() {
         let names = |features: &[Feature]| -> Vec<&str> {
-            required(features)
-                .iter()
-                .map(|p| p.name)
-                .collect()
+            required(features).iter().map(|p| p.name).collect()
         };
         assert!(
             !names(DEFAULT_FEATURES)

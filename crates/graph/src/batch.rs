@@ -106,7 +106,9 @@ impl GraphClient {
     ) -> Result<HashMap<usize, WireResponse>, Error> {
         let parts: Vec<serde_json::Value> = indexes
             .iter()
-            .map(|i| json!({ "id": i.to_string(), "method": "GET", "url": requests[*i].relative() }))
+            .map(
+                |i| json!({ "id": i.to_string(), "method": "GET", "url": requests[*i].relative() }),
+            )
             .collect();
         // Every part is charged, the batch itself is not.
         let charges = indexes.iter().map(|i| Charge::of(&requests[*i]));

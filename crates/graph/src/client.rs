@@ -166,7 +166,11 @@ impl GraphClient {
         request: &Request,
         link: &str,
     ) -> Result<Pages<'_, T>, Error> {
-        Ok(Pages::new(self, self.check_link(link, request.version)?, request))
+        Ok(Pages::new(
+            self,
+            self.check_link(link, request.version)?,
+            request,
+        ))
     }
 
     pub(crate) fn url(&self, request: &Request) -> Url {
@@ -356,7 +360,8 @@ impl GraphClient {
             .and_then(|v| v.trim().parse::<f64>().ok());
         if let Some(used) = used.filter(|used| (0.8..10.0).contains(used)) {
             let wait = Duration::from_millis(200).mul_f64((used - 0.7) * 10.0);
-            self.limiter.told_to_wait(self.asker(), charge.service, wait);
+            self.limiter
+                .told_to_wait(self.asker(), charge.service, wait);
         }
     }
 

@@ -115,7 +115,8 @@ impl Charge {
             5
         } else if path.ends_with("/members") || matches!(path, "/contracts" | "/subscribedSkus") {
             3
-        } else if path.ends_with("/appRoleAssignments") || matches!(path, "/users" | "/applications")
+        } else if path.ends_with("/appRoleAssignments")
+            || matches!(path, "/users" | "/applications")
         {
             2
         } else {
@@ -528,12 +529,21 @@ mod tests {
     #[tokio::test]
     async fn the_gate_narrows_when_throttled_and_widens_again() {
         let gate = Gate::default();
-        let held: Vec<Place<'_>> = futures_util::future::join_all((0..4).map(|_| gate.enter())).await;
-        assert!(tokio::time::timeout(Duration::from_millis(20), gate.enter()).await.is_err());
+        let held: Vec<Place<'_>> =
+            futures_util::future::join_all((0..4).map(|_| gate.enter())).await;
+        assert!(
+            tokio::time::timeout(Duration::from_millis(20), gate.enter())
+                .await
+                .is_err()
+        );
         drop(held);
         gate.was_throttled();
         let _held = (gate.enter().await, gate.enter().await);
-        assert!(tokio::time::timeout(Duration::from_millis(20), gate.enter()).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_millis(20), gate.enter())
+                .await
+                .is_err()
+        );
         for _ in 0..40 {
             gate.went_well();
         }

@@ -11,7 +11,7 @@ use crate::{
     SubscribedSku, Timestamp, User, Window,
     db::{query_all, query_one},
     entity::{domain, group, group_member},
-    inventory::{self, GroupRow, Object, Snapshot},
+    inventory::{self, DeviceRow, GroupRow, Object, ServicePrincipalRow, Snapshot, UserRow},
 };
 
 /// `%text%` for LIKE against `LOWER(column)`, in the three spellings that cover what the databases
@@ -281,7 +281,10 @@ pub async fn user(scope: &Scope, company: CompanyId, id: &str) -> Result<Option<
             continue;
         }
         // One that ended with a generation that is not published yet is still there.
-        version.gone_at = version.user.ended_at.filter(|_| version.user.until <= published);
+        version.gone_at = version
+            .user
+            .ended_at
+            .filter(|_| version.user.until <= published);
         let key = |u: &UserWithMfa| (u.gone_at.is_none(), u.user.changed_at);
         if newest.as_ref().is_none_or(|n| key(&version) > key(n)) {
             newest = Some(version);
@@ -368,7 +371,10 @@ pub async fn groups(
 async fn count_members(scope: &Scope, seen: &Snapshot, group: &Group) -> Result<i64> {
     let count = scope
         .find::<group_member::Entity>()
-        .filter(seen.only(group.mapping_id).condition::<group_member::Entity>())
+        .filter(
+            seen.only(group.mapping_id)
+                .condition::<group_member::Entity>(),
+        )
         .filter(group_member::Column::GroupId.eq(&group.id))
         .count(scope.db().conn())
         .await?;
@@ -415,16 +421,29 @@ pub async fn members(
     if !search.trim().is_empty() {
         query = query.filter(contains(group_member::Column::DisplayName, search));
     }
-    Ok(Listing {
-        total: query.clone().count(scope.db().conn()).await?,
-        rows: query
-            .order_by_asc(group_member::Column::DisplayName)
-            .order_by_asc(group_member::Column::Id)
-            .offset(window.offset)
-            .limit(window.limit)
-            .all(scope.db().conn())
-            .await?,
-    })
+    let total = query.clone().count(scope.db().conn()).await?;
+    let mut rows = query
+        .order_by_asc(group_member::Column::DisplayName)
+        .order_by_asc(group_member::Column::Id)
+        .offset(window.offset)
+        .limit(window.limit)
+        .all(scope.db().conn())
+        .await?;
+    for member in &mut rows {
+        // A change names no one, and a name may be newer than the membership.
+        let table = match member.member_type.as_str() {
+            "user" => UserRow::TABLE,
+            "group" => GroupRow::TABLE,
+            "device" => DeviceRow::TABLE,
+            "servicePrincipal" => ServicePrincipalRow::TABLE,
+            _ => continue,
+        };
+        let found = inventory::of_parents(scope, table, &seen, "id", &member.id).await?;
+        if let Some(name) = found.first().and_then(|record| record.text("display_name")) {
+            member.display_name = Some(name.to_owned());
+        }
+    }
+    Ok(Listing { total, rows })
 }
 
 /// Domains of a company, the default one first.

@@ -19,13 +19,9 @@ pub async fn take(db: &Db, name: &str, slots: i64, period_ms: i64) -> Result<i64
         )
         .await?;
     }
-    let now: i64 = query_one(
-        &tx.conn,
-        &format!("SELECT {} AS now", db.now_sql()),
-        vec![],
-    )
-    .await?
-    .map_or(Ok(0), |row| row.try_get("", "now"))?;
+    let now: i64 = query_one(&tx.conn, &format!("SELECT {} AS now", db.now_sql()), vec![])
+        .await?
+        .map_or(Ok(0), |row| row.try_get("", "now"))?;
     execute(
         &tx.conn,
         "DELETE FROM limit_slots WHERE name = $1 AND taken_at <= $2",

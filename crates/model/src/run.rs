@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::{
     CompanyId, CredentialId, Error, Feature, Listing, Mapping, MappingId, Result, Role, Run,
-    RunCause, RunCollector, RunId, RunKind, RunState, Scope, Window,
+    RunCause, RunCollector, RunId, RunKind, RunState, Scope, Timestamp, Window,
     audit::{self, Target},
     db::{Tx, execute, query_all, query_one},
     entity::{
@@ -240,6 +240,10 @@ pub struct Filter {
     pub kind: Option<RunKind>,
     /// In any of these states; empty for all.
     pub states: Vec<RunState>,
+    /// Asked for at this moment or later.
+    pub since: Option<Timestamp>,
+    /// Asked for before this moment.
+    pub until: Option<Timestamp>,
 }
 
 /// Newest first.
@@ -253,6 +257,12 @@ pub async fn list(scope: &Scope, filter: &Filter, window: Window) -> Result<List
     }
     if let Some(kind) = filter.kind {
         query = query.filter(Column::Kind.eq(kind));
+    }
+    if let Some(at) = filter.since {
+        query = query.filter(Column::CreatedAt.gte(at));
+    }
+    if let Some(at) = filter.until {
+        query = query.filter(Column::CreatedAt.lt(at));
     }
     if !filter.states.is_empty() {
         query = query.filter(Column::State.is_in(filter.states.iter().copied()));
@@ -281,6 +291,16 @@ pub async fn counts(scope: &Scope) -> Result<HashMap<RunState, i64>> {
         .all(scope.db().conn())
         .await?;
     Ok(rows.into_iter().collect())
+}
+
+/// Since when the run waits that has waited longest for a worker, of what the scope sees.
+pub async fn oldest_waiting(scope: &Scope) -> Result<Option<Run>> {
+    Ok(scope
+        .find::<Entity>()
+        .filter(Column::State.eq(RunState::Queued))
+        .order_by_asc(Column::CreatedAt)
+        .one(scope.db().conn())
+        .await?)
 }
 
 /// One run.

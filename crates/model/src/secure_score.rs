@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use crate::{
     CompanyId, ControlProfile, ControlScore, MappingId, Result, RunKind, Scope, SecureScore,
-    inventory::Snapshot,
     entity::{control_profile, control_score, secure_score},
+    inventory::Snapshot,
 };
 
 /// A control with its points and its profile. Either may be missing: Microsoft lists retired

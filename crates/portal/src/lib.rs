@@ -4,6 +4,7 @@
 //! least role that it needs ([`routes::TABLE`]).
 
 pub mod routes;
+mod section;
 
 mod api;
 mod assets;

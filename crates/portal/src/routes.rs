@@ -59,10 +59,14 @@ routes! {
     get "/companies/{id}/users/{object}" Page(Viewer), pages::users::show;
     get "/companies/{id}/groups" Page(Viewer), pages::groups::index;
     get "/companies/{id}/groups/{object}" Page(Viewer), pages::groups::show;
+    get "/companies/{id}/directory/{section}" Page(Viewer), pages::objects::index;
+    get "/companies/{id}/directory/{section}/{object}" Page(Viewer), pages::objects::show;
+    post "/companies/{id}/confirmations" Page(Technician), pages::companies::confirm;
     get "/companies/{id}/secure-score" Page(Viewer), pages::secure_score::show;
     get "/companies/{id}/secure-score/{control}" Page(Viewer), pages::secure_score::control;
 
     get "/jobs" Page(Viewer), pages::runs::index;
+    post "/jobs" Page(Technician), pages::bulk_runs::create;
     get "/jobs/{id}" Page(Viewer), pages::runs::show;
     get "/jobs/{id}/events" Page(Viewer), pages::run_events::stream;
     post "/jobs/{id}/cancel" Page(Technician), pages::runs::cancel;
@@ -139,6 +143,10 @@ routes! {
     get "/api/v1/companies/{id}/users" Api(Viewer), api::users::list;
     get "/api/v1/companies/{id}/groups" Api(Viewer), api::groups::list;
     get "/api/v1/companies/{id}/groups/{group_id}/members" Api(Viewer), api::groups::members;
+    get "/api/v1/companies/{id}/directory/{section}" Api(Viewer), api::objects::list;
+    get "/api/v1/companies/{id}/directory/{section}/{object_id}" Api(Viewer), api::objects::get;
+    get "/api/v1/companies/{id}/holds" Api(Viewer), api::holds::list;
+    post "/api/v1/mappings/{id}/confirmations" Api(Technician), api::holds::confirm;
     get "/api/v1/companies/{id}/secure-scores" Api(Viewer), api::secure_scores::list;
     get "/api/v1/mappings" Api(Viewer), api::mappings::list;
     post "/api/v1/mappings" Api(Admin), api::mappings::create;
@@ -149,6 +157,7 @@ routes! {
     post "/api/v1/runs" Api(Technician), api::runs::create;
     get "/api/v1/runs/{id}" Api(Viewer), api::runs::get;
     post "/api/v1/runs/{id}/cancel" Api(Technician), api::runs::cancel;
+    post "/api/v1/runs/{id}/retry" Api(Technician), api::runs::retry;
 }
 
 /// The access of a method and pattern; HEAD counts as GET.

@@ -268,6 +268,11 @@ impl Sim {
         self.state.weather.undercut()
     }
 
+    /// Answers a path (such as `/v1.0/users`) of any directory with a recorded body from now on.
+    pub fn record(&self, path: &str, body: serde_json::Value) {
+        self.state.record(path, body);
+    }
+
     /// Requests answered so far whose path contains `part`.
     pub fn requests(&self, part: &str) -> usize {
         self.state.requests(part)

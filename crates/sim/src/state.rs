@@ -79,6 +79,7 @@ struct Inner {
     mails: Vec<(String, serde_json::Value)>,
     redirect_uris: BTreeSet<String>,
     faults: Vec<Fault>,
+    recorded: HashMap<String, serde_json::Value>,
     changes: HashMap<Uuid, Arc<Changes>>,
     requests: Vec<String>,
     paths: BTreeSet<String>,
@@ -462,6 +463,16 @@ impl State {
                 c.note(Class::Application, index, What::Properties(properties));
             });
         }
+    }
+
+    pub(crate) fn record(&self, path: &str, body: serde_json::Value) {
+        self.lock().recorded.insert(path.to_owned(), body);
+    }
+
+    pub(crate) fn recorded(&self, path: &str) -> Option<serde_json::Value> {
+        let inner = self.lock();
+        // Nothing is recorded but in a test of recorded traffic.
+        (!inner.recorded.is_empty()).then(|| inner.recorded.get(path).cloned())?
     }
 
     pub(crate) fn requests(&self, part: &str) -> usize {

@@ -102,7 +102,9 @@ impl Found {
     fn lock(
         &self,
     ) -> std::sync::MutexGuard<'_, std::collections::HashMap<&'static str, Vec<String>>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Adds ids under a name.

@@ -290,9 +290,7 @@ impl Runner {
     async fn settle(&self, stage: &Stage, worked: Worked) -> model::Result<()> {
         let lease = stage.lease();
         match worked {
-            Worked::Hopeless(failure) => {
-                stage.finish(RunState::Failed, None, Some(&failure)).await
-            }
+            Worked::Hopeless(failure) => stage.finish(RunState::Failed, None, Some(&failure)).await,
             Worked::Later(failure, after) => self.later(lease, failure, after).await,
             Worked::Through(through) => {
                 let ends = stage.settle_collectors().await?;

@@ -17,9 +17,10 @@ pub use directory::{
     VerifiedDomain,
 };
 pub use identity::{
-    ApplicationActivity, AuditIdentity, AuditInitiator, AuditTarget, ConditionalAccessPolicy, Device,
-    DirectoryAudit, DirectoryRole, Location, ManagedDevice, RiskDetection, RiskyUser, RoleDefinition,
-    RoleEligibility, ServicePrincipalActivity, SignIn, SignInActivity, SignInStatus, UserActivity,
+    ApplicationActivity, AuditIdentity, AuditInitiator, AuditTarget, ConditionalAccessPolicy,
+    Device, DirectoryAudit, DirectoryRole, Location, ManagedDevice, RiskDetection, RiskyUser,
+    RoleDefinition, RoleEligibility, ServicePrincipalActivity, SignIn, SignInActivity,
+    SignInStatus, UserActivity,
 };
 pub use secure_score::{
     AverageComparativeScore, ControlScore, ControlStateUpdate, SecureScore,

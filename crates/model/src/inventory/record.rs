@@ -71,11 +71,17 @@ impl Record {
 
     /// The name to show: its own, or its id.
     pub fn name(&self) -> &str {
-        ["display_name", "user_principal_name", "sku_part_number", "activity", "title"]
-            .iter()
-            .find_map(|field| self.text(field))
-            .filter(|name| !name.is_empty())
-            .unwrap_or(&self.id)
+        [
+            "display_name",
+            "user_principal_name",
+            "sku_part_number",
+            "activity",
+            "title",
+        ]
+        .iter()
+        .find_map(|field| self.text(field))
+        .filter(|name| !name.is_empty())
+        .unwrap_or(&self.id)
     }
 }
 
@@ -130,21 +136,31 @@ fn searched(table: &Table) -> Vec<&'static str> {
     let named = |column: &str| {
         column.ends_with("name") || matches!(column, "activity" | "app_id" | "serial_number")
     };
-    let columns = table.columns.iter().filter(|(_, field)| *field == Field::Text);
-    columns.map(|(name, _)| *name).filter(|name| named(name)).collect()
+    let columns = table
+        .columns
+        .iter()
+        .filter(|(_, field)| *field == Field::Text);
+    columns
+        .map(|(name, _)| *name)
+        .filter(|name| named(name))
+        .collect()
 }
 
 /// `FROM … WHERE …` of the objects that a snapshot shows, and its parameters.
 fn condition(
     table: &Table,
     snapshot: &Snapshot,
-    wanted: &[(&str, Value)],
+    wanted: &[(&str, &str)],
     search: &str,
 ) -> (String, Vec<Value>) {
     let mut values = Vec::new();
-    let mut sql = format!("FROM {} t WHERE {}", table.name, snapshot.sql("t", &mut values));
+    let mut sql = format!(
+        "FROM {} t WHERE {}",
+        table.name,
+        snapshot.sql("t", &mut values)
+    );
     for (column, value) in wanted {
-        values.push(value.clone());
+        values.push((*value).into());
         sql.push_str(&format!(" AND t.{column} = ${}", values.len()));
     }
     if !search.trim().is_empty() {
@@ -168,7 +184,7 @@ pub async fn list(
     scope: &Scope,
     table: &'static Table,
     snapshot: &Snapshot,
-    wanted: &[(&'static str, Value)],
+    wanted: &[(&'static str, &str)],
     search: &str,
     sort: Option<Sort>,
     window: Window,
@@ -189,7 +205,10 @@ pub async fn list(
     );
     let rows = query_all(conn, &sql, values).await?;
     Ok(Listing {
-        rows: rows.iter().map(|row| read(row, table)).collect::<Result<_>>()?,
+        rows: rows
+            .iter()
+            .map(|row| read(row, table))
+            .collect::<Result<_>>()?,
         total,
     })
 }
@@ -207,7 +226,7 @@ pub async fn count(
     scope: &Scope,
     table: &'static Table,
     snapshot: &Snapshot,
-    wanted: &[(&'static str, Value)],
+    wanted: &[(&'static str, &str)],
 ) -> Result<u64> {
     let (condition, values) = condition(table, snapshot, wanted, "");
     total(scope, &condition, values).await
@@ -238,8 +257,10 @@ pub async fn of_parents(
         offset: 0,
         limit: 5000,
     };
-    let wanted = [(column, Value::from(value))];
-    Ok(list(scope, table, snapshot, &wanted, "", None, window).await?.rows)
+    let wanted = [(column, value)];
+    Ok(list(scope, table, snapshot, &wanted, "", None, window)
+        .await?
+        .rows)
 }
 
 /// All versions of an object that were published, oldest first.
@@ -285,7 +306,9 @@ pub async fn record(
     id: &str,
 ) -> Result<Option<Record>> {
     let versions = versions(scope, company, table, snapshot, id).await?;
-    let newest = versions.into_iter().max_by_key(|(_, since, until, _)| (*until == OPEN, *since));
+    let newest = versions
+        .into_iter()
+        .max_by_key(|(_, since, until, _)| (*until == OPEN, *since));
     Ok(newest.map(|(record, _, until, ended_at)| Record {
         ended_at: ended_at.filter(|_| until != OPEN),
         ..record

@@ -57,9 +57,12 @@ impl Snapshot {
     }
 
     fn from_rows(scope: &Scope, rows: &[sea_orm::QueryResult]) -> Result<Self> {
-        let pairs = rows
-            .iter()
-            .map(|row| Ok((row.try_get("", "mapping_id")?, row.try_get("", "published")?)));
+        let pairs = rows.iter().map(|row| {
+            Ok((
+                row.try_get("", "mapping_id")?,
+                row.try_get("", "published")?,
+            ))
+        });
         Ok(Self {
             partner: scope.partner(),
             published: pairs.collect::<Result<_>>()?,

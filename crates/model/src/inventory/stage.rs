@@ -101,6 +101,7 @@ pub struct Stage {
     is_over: AtomicBool,
     /// Whether something that was read could not be written: nothing may be published then.
     is_broken: AtomicBool,
+    began: Timestamp,
     collections: HashMap<String, Collection>,
     empty: BTreeSet<&'static str>,
 }
@@ -127,6 +128,7 @@ impl Stage {
         }
         let empty = write::empty(&tx, &lease, &tables).await?;
         tx.commit().await?;
+        let began = lease.scope().now();
         let collections = super::collections(lease.scope(), lease.mapping_id()).await?;
         Ok(Self {
             lease,
@@ -136,6 +138,7 @@ impl Stage {
             full: Notify::new(),
             is_over: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
+            began,
             collections,
             empty,
         })
@@ -158,24 +161,24 @@ impl Stage {
     /// Lists the collectors that this attempt will run, after those of an earlier attempt whose
     /// work is published already.
     pub fn announce(&self, names: &[&'static str], from: usize) {
-            let mut buffer = self.lock();
-            for (i, name) in names.iter().enumerate() {
-                let progress = Progress {
-                    name,
-                    state: CollectorState::Waiting,
-                    expected: None,
-                    counts: Counts::default(),
-                    end: None,
-                    position: i64::try_from(from + i).unwrap_or_default(),
-                    started_at: None,
-                    finished_at: None,
-                    held: None,
-                    cursor: None,
-                    tables: BTreeSet::new(),
-                };
-                buffer.progress.insert(name, progress);
-                buffer.changed.insert(name);
-            }
+        let mut buffer = self.lock();
+        for (i, name) in names.iter().enumerate() {
+            let progress = Progress {
+                name,
+                state: CollectorState::Waiting,
+                expected: None,
+                counts: Counts::default(),
+                end: None,
+                position: i64::try_from(from + i).unwrap_or_default(),
+                started_at: None,
+                finished_at: None,
+                held: None,
+                cursor: None,
+                tables: BTreeSet::new(),
+            };
+            buffer.progress.insert(name, progress);
+            buffer.changed.insert(name);
+        }
     }
 
     fn note(&self, name: &'static str, note: impl FnOnce(&mut Progress)) {
@@ -283,7 +286,9 @@ impl Stage {
         let mut held_at = tokio::time::Instant::now();
         loop {
             let pace = PACE.min(lease / 3);
-            let full = tokio::time::timeout(pace, self.full.notified()).await.is_ok();
+            let full = tokio::time::timeout(pace, self.full.notified())
+                .await
+                .is_ok();
             if self.is_over.load(Ordering::Acquire) {
                 return Beat::Held;
             }
@@ -456,7 +461,12 @@ impl Stage {
             self.lock().writes.push((name, write));
         }
         self.note(name, |p| {
-            let Counts { new, changed, removed, .. } = &mut p.counts;
+            let Counts {
+                new,
+                changed,
+                removed,
+                ..
+            } = &mut p.counts;
             (*new, *changed, *removed) = (0, 0, 0);
         });
         self.flush().await
@@ -624,14 +634,12 @@ impl Stage {
         self.save(&tx, &changed, &events).await?;
         let all: Vec<Progress> = self.lock().progress.values().cloned().collect();
         for progress in &all {
-            save_collection(&tx, &self.lease, progress).await?;
+            save_collection(&tx, &self.lease, progress, self.began).await?;
         }
         if state != RunState::Failed {
             publish(&tx, &self.lease).await?;
         }
-        self.lease
-            .leave_in(&tx, state, retry_at, failure)
-            .await?;
+        self.lease.leave_in(&tx, state, retry_at, failure).await?;
         tx.commit().await
     }
 }
@@ -689,8 +697,9 @@ async fn save_progress(tx: &Tx, run: &crate::Run, p: &Progress) -> Result<()> {
 }
 
 /// A collection that was read moves its cursor; a fall that is held back keeps it from moving, so
-/// that the next pass reads the whole.
-async fn save_collection(tx: &Tx, lease: &Lease, p: &Progress) -> Result<()> {
+/// that the next pass reads the whole. A confirmation that came while this pass was reading is for
+/// the next one.
+async fn save_collection(tx: &Tx, lease: &Lease, p: &Progress, began: Timestamp) -> Result<()> {
     let Some(cursor) = &p.cursor else {
         return Ok(());
     };
@@ -709,6 +718,7 @@ async fn save_collection(tx: &Tx, lease: &Lease, p: &Progress) -> Result<()> {
         is_held.then_some(now).into(),
         p.held.map(|(missing, _)| missing).into(),
         p.held.map(|(_, known)| known).into(),
+        began.into(),
     ]);
     execute(
         &tx.conn,
@@ -721,7 +731,8 @@ async fn save_collection(tx: &Tx, lease: &Lease, p: &Progress) -> Result<()> {
             held_at = CASE WHEN excluded.held_at IS NULL THEN NULL
                 ELSE COALESCE(collections.held_at, excluded.held_at) END,
             held_missing = excluded.held_missing, held_known = excluded.held_known,
-            confirmed_at = NULL, confirmed_by = NULL",
+            confirmed_at = CASE WHEN excluded.held_at IS NOT NULL AND collections.confirmed_at >= $11
+                THEN collections.confirmed_at ELSE NULL END",
         values,
     )
     .await?;

@@ -170,7 +170,10 @@ async fn known<O: Object>(
                 since: row.try_get_by_index(2)?,
                 first_seen_at: row.try_get_by_index(3)?,
             };
-            known.insert((row.try_get_by_index(4)?, row.try_get_by_index(0)?), version);
+            known.insert(
+                (row.try_get_by_index(4)?, row.try_get_by_index(0)?),
+                version,
+            );
         }
     }
     Ok(known)
@@ -180,7 +183,10 @@ async fn known<O: Object>(
 fn by_parent<'a, O: Object>(rows: &'a [O], which: &[usize]) -> Vec<Keys<'a>> {
     let mut groups: HashMap<&str, Vec<&str>> = HashMap::new();
     for &i in which {
-        groups.entry(rows[i].parent()).or_default().push(rows[i].id());
+        groups
+            .entry(rows[i].parent())
+            .or_default()
+            .push(rows[i].id());
     }
     groups
         .into_iter()
@@ -547,5 +553,10 @@ pub async fn newest_score_day(lease: &Lease) -> Result<Option<String>> {
 
 /// Number of users that readers see: the tenant's limit depends on them.
 pub async fn users(lease: &Lease) -> Result<i64> {
-    present(lease.scope().db().conn(), lease, <super::UserRow as Object>::TABLE).await
+    present(
+        lease.scope().db().conn(),
+        lease,
+        <super::UserRow as Object>::TABLE,
+    )
+    .await
 }

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use crate::{
-    Actor, ClientId, Db, Feature, Mapping, MappingId, PartnerId, Result, Role, Run, RunCause, RunId,
-    RunKind, Scope, Timestamp,
+    Actor, ClientId, Db, Feature, Mapping, MappingId, PartnerId, Result, Role, Run, RunCause,
+    RunId, RunKind, Scope, Timestamp,
     db::{Tx, execute, query_all},
     entity::{mapping, run},
     run_event,

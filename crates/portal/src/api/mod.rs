@@ -9,7 +9,9 @@ pub(crate) mod credential_secrets;
 pub(crate) mod credentials;
 pub(crate) mod discoveries;
 pub(crate) mod groups;
+pub(crate) mod holds;
 pub(crate) mod mappings;
+pub(crate) mod objects;
 pub(crate) mod runs;
 pub(crate) mod secure_scores;
 pub(crate) mod tenants;
@@ -172,8 +174,8 @@ pub(crate) async fn healthz(portal: web::Data<Portal>) -> HttpResponse {
         companies::import,
         mappings::list, mappings::create, mappings::get, mappings::delete,
         mappings::remap,
-        runs::list, runs::create, runs::get, runs::cancel,
-        users::list, groups::list, groups::members, secure_scores::list,
+        runs::list, runs::create, runs::get, runs::cancel, runs::retry,
+        users::list, groups::list, groups::members, objects::list, objects::get, holds::list, holds::confirm, secure_scores::list,
     ),
     components(schemas(Problem, ProblemField)),
     security(("token" = [])),

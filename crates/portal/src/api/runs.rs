@@ -119,7 +119,10 @@ pub(crate) struct New {
     company_id: Option<Uuid>,
     #[serde(default)]
     mapping_id: Option<Uuid>,
-    /// `directory` or `secure_score`; both where left out.
+    /// Several companies; those that are not mapped have no run in the answer.
+    #[serde(default)]
+    company_ids: Option<Vec<Uuid>>,
+    /// `directory`, `secure_score` or `sign_in_activity`; the first two where left out.
     #[serde(default)]
     kind: Option<String>,
     /// Read everything anew, whatever Microsoft calls changed.
@@ -140,6 +143,10 @@ struct Filter {
     kind: String,
     #[serde(default)]
     state: String,
+    #[serde(default)]
+    since: String,
+    #[serde(default)]
+    until: String,
 }
 
 fn word<T: std::str::FromStr<Err = String>>(
@@ -154,12 +161,27 @@ fn word<T: std::str::FromStr<Err = String>>(
         .map_err(|why| ApiProblem::BadRequest(format!("{field}: {why}.")))
 }
 
+fn moment(field: &str, text: &str) -> Result<Option<model::Timestamp>, ApiProblem> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    chrono::DateTime::parse_from_rfc3339(text)
+        .map(|at| Some(at.to_utc().into()))
+        .map_err(|_| {
+            ApiProblem::BadRequest(format!(
+                "{field}: give a moment such as 2026-11-20T10:00:00Z."
+            ))
+        })
+}
+
 /// Runs, newest first
 #[utoipa::path(get, path = "/api/v1/runs", params(Paging,
     ("company_id" = Option<Uuid>, Query, description = "Of one company"),
     ("mapping_id" = Option<Uuid>, Query, description = "Of one mapping"),
     ("kind" = Option<String>, Query, description = "Of one kind"),
-    ("state" = Option<String>, Query, description = "In one state")), responses(
+    ("state" = Option<String>, Query, description = "In one state"),
+    ("since" = Option<String>, Query, description = "Asked for at this RFC 3339 moment or later"),
+    ("until" = Option<String>, Query, description = "Asked for before this moment")), responses(
     (status = 200, body = List<View>), (status = 400, body = Problem), (status = 401, body = Problem)))]
 pub(crate) async fn list(request: HttpRequest, principal: Signed) -> Answer {
     let paging: Paging = query(&request)?;
@@ -171,10 +193,15 @@ pub(crate) async fn list(request: HttpRequest, principal: Signed) -> Answer {
         states: word::<RunState>("state", &filter.state)?
             .into_iter()
             .collect(),
+        since: moment("since", &filter.since)?,
+        until: moment("until", &filter.until)?,
     };
     let found = run::list(&principal.scope, &filter, paging.window()?).await?;
     paging.page(found, |r| View::new(r, None))
 }
+
+/// Companies of one request.
+const MOST: usize = 500;
 
 /// Sync now
 ///
@@ -184,13 +211,16 @@ pub(crate) async fn list(request: HttpRequest, principal: Signed) -> Answer {
     (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),
     (status = 422, body = Problem)))]
 pub(crate) async fn create(principal: Signed, new: web::Json<New>) -> Answer {
-    let of = match (new.company_id, new.mapping_id) {
-        (Some(id), None) => run::Of::Company(CompanyId(id)),
-        (None, Some(id)) => run::Of::Mapping(MappingId(id)),
+    let of: Vec<run::Of> = match (new.company_id, new.mapping_id, &new.company_ids) {
+        (Some(id), None, None) => vec![run::Of::Company(CompanyId(id))],
+        (None, Some(id), None) => vec![run::Of::Mapping(MappingId(id))],
+        (None, None, Some(ids)) if (1..=MOST).contains(&ids.len()) => ids
+            .iter()
+            .map(|id| run::Of::Company(CompanyId(*id)))
+            .collect(),
         _ => {
-            return Err(
-                model::Error::field("company_id", "Give either company_id or mapping_id.").into(),
-            );
+            let message = "Give company_id, mapping_id, or up to 500 company_ids.";
+            return Err(model::Error::field("company_id", message).into());
         }
     };
     let kinds = match new.kind.as_deref().unwrap_or_default() {
@@ -204,9 +234,11 @@ pub(crate) async fn create(principal: Signed, new: web::Json<New>) -> Answer {
         Some(true) => RunCause::Reconcile,
         _ => RunCause::Manual,
     };
-    let runs = run::request(&principal.scope, of, &kinds, cause)
-        .await?
-        .ok_or(ApiProblem::NotFound)?;
+    let mut runs = Vec::new();
+    for of in of {
+        let asked = run::request(&principal.scope, of, &kinds, cause).await?;
+        runs.extend(asked.ok_or(ApiProblem::NotFound)?);
+    }
     if runs.is_empty() {
         return Err(ApiProblem::Conflict(
             "This company has no mapping. Map it to a tenant first.".into(),
@@ -236,4 +268,30 @@ pub(crate) async fn cancel(principal: Signed, id: web::Path<RunId>) -> Answer {
         .await?
         .ok_or(ApiProblem::NotFound)?;
     Ok(HttpResponse::Ok().json(View::new(run, None)))
+}
+
+/// What to try again.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = Retry)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Again {
+    /// Only the collectors that did not succeed.
+    #[serde(default)]
+    only_failed: bool,
+}
+
+/// Try a run that ended again
+#[utoipa::path(post, path = "/api/v1/runs/{id}/retry", params(("id" = Uuid, Path)), request_body = Again, responses(
+    (status = 202, body = View), (status = 401, body = Problem), (status = 403, body = Problem),
+    (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(crate) async fn retry(
+    principal: Signed,
+    id: web::Path<RunId>,
+    again: Option<web::Json<Again>>,
+) -> Answer {
+    let only_failed = again.is_some_and(|again| again.only_failed);
+    let run = run::retry(&principal.scope, *id, only_failed)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
+    Ok(HttpResponse::Accepted().json(View::new(run, None)))
 }

@@ -3,9 +3,10 @@
 use actix_web::{HttpRequest, http::StatusCode, web};
 use askama::Template;
 use model::{
-    Company, CompanyId, Domain, FieldError, Run, SecureScore, Timestamp, Window,
+    Company, CompanyId, Domain, FieldError, Run, RunCause, RunKind, SecureScore, Timestamp, Window,
     company::{self, Draft},
     directory::{self, Overview},
+    inventory::{self, Hold},
     mapping::{self, MappingRow},
     run, secure_score,
 };
@@ -59,6 +60,7 @@ pub(crate) struct Head {
     pub(crate) mappings: Vec<MappingRow>,
     pub(crate) synced_at: Option<Timestamp>,
     pub(crate) open_run: Option<Run>,
+    pub(crate) holds: Vec<Hold>,
     pub(crate) tab: &'static str,
 }
 
@@ -87,6 +89,7 @@ impl Head {
         Ok(Self {
             initials: initials(&company.name),
             synced_at: directory::synced_at(&mappings),
+            holds: inventory::holds(scope, id).await?,
             open_run: open.rows.into_iter().min_by_key(|r| r.kind),
             company,
             mappings,
@@ -362,6 +365,40 @@ pub(crate) async fn show(
         head,
     };
     html(&show)
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Confirmation {
+    #[serde(default)]
+    mapping: String,
+    #[serde(default)]
+    name: String,
+}
+
+/// Confirms a fall that is held back, and starts the sync that removes what is missing.
+pub(crate) async fn confirm(
+    principal: Signed,
+    id: web::Path<CompanyId>,
+    form: web::Form<Confirmation>,
+) -> Answer {
+    let scope = &principal.scope;
+    let own = mapping::of_company(scope, *id, false).await?;
+    let chosen = own
+        .iter()
+        .map(|m| m.mapping.id)
+        .find(|id| id.to_string() == form.mapping)
+        .ok_or(PageProblem::NotFound)?;
+    inventory::confirm(scope, chosen, &form.name)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
+    let of = run::Of::Mapping(chosen);
+    let runs = run::request(scope, of, &[RunKind::Directory], RunCause::Reconcile)
+        .await?
+        .unwrap_or_default();
+    Ok(match runs.first() {
+        Some(run) => see_other(&format!("/jobs/{}", run.id)),
+        None => see_other(&format!("/companies/{id}")),
+    })
 }
 
 pub(crate) async fn archive(principal: Signed, id: web::Path<CompanyId>) -> Answer {

@@ -3,12 +3,16 @@
 use actix_web::{HttpRequest, web};
 use askama::Template;
 use model::{
-    CompanyId, GroupMember, Window,
+    CompanyId, GroupMember, RunKind, Window,
     directory::{self, GroupWithCount},
+    inventory::{GroupRow, Object, Snapshot},
 };
 use serde::Deserialize;
 
-use super::companies::Head;
+use super::{
+    companies::Head,
+    objects::{Seen, history},
+};
 use crate::{
     Portal,
     guard::Signed,
@@ -36,6 +40,7 @@ struct Show {
     members: Vec<GroupMember>,
     search: String,
     pager: Pager,
+    history: Vec<Seen>,
 }
 
 /// Kinds of groups: the word in the address, and the label.
@@ -123,7 +128,10 @@ pub(crate) async fn show(
         let pairs = [("q", list.q.as_str()), ("page", &n.to_string())];
         format!("/companies/{id}/groups/{object}{}", query(&pairs))
     });
+    let snapshot = Snapshot::of_company(&principal.scope, id, RunKind::Directory).await?;
+    let history = history(&principal.scope, id, GroupRow::TABLE, &snapshot, &object).await?;
     html(&Show {
+        history,
         page,
         head,
         group,

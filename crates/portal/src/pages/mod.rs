@@ -1,6 +1,7 @@
 //! The pages: one file per noun, its view structs beside its handlers.
 
 pub(crate) mod authorisations;
+pub(crate) mod bulk_runs;
 pub(crate) mod companies;
 pub(crate) mod company_import;
 pub(crate) mod connection_tests;
@@ -17,6 +18,7 @@ pub(crate) mod invitations;
 pub(crate) mod mapping_import;
 pub(crate) mod mapping_match;
 pub(crate) mod mappings;
+pub(crate) mod objects;
 pub(crate) mod organisation;
 pub(crate) mod run_events;
 pub(crate) mod runs;

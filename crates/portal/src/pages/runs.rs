@@ -3,8 +3,8 @@
 use actix_web::{HttpRequest, web};
 use askama::Template;
 use model::{
-    Company, CompanyId, Run, RunCause, RunCollector, RunEvent, RunId, RunKind, RunState, Window,
-    company, run, run::Filter, run_event,
+    Company, CompanyId, Run, RunCause, RunCollector, RunEvent, RunId, RunKind, RunState, Timestamp,
+    Window, company, run, run::Filter, run_event,
 };
 use serde::Deserialize;
 
@@ -29,6 +29,7 @@ struct Index {
     companies: Vec<(CompanyId, String)>,
     pager: Pager,
     is_live: bool,
+    oldest: Option<Run>,
 }
 
 struct Row {
@@ -136,6 +137,40 @@ struct Show {
     live: Live,
     company: Option<Company>,
     siblings: Vec<Run>,
+    bars: Vec<Bar>,
+}
+
+/// One earlier run in the sparkline: how long it took, of the longest, and how it ended.
+struct Bar {
+    x: usize,
+    height: i64,
+    state: &'static str,
+    title: String,
+}
+
+/// Height of the sparkline.
+const SPARK: i64 = 32;
+
+/// Earlier runs of the same kind, oldest first.
+fn bars(runs: &[Run], kind: RunKind) -> Vec<Bar> {
+    let took = |run: &Run| Some(run.finished_at?.0 - run.started_at?.0);
+    let mut ended: Vec<(&Run, i64)> = runs
+        .iter()
+        .filter(|run| run.kind == kind)
+        .filter_map(|run| Some((run, took(run)?)))
+        .collect();
+    ended.reverse();
+    let longest = ended.iter().map(|(_, ms)| *ms).max().unwrap_or(1).max(1);
+    ended
+        .into_iter()
+        .enumerate()
+        .map(|(i, (run, ms))| Bar {
+            x: i * 8,
+            height: (SPARK * ms / longest).max(2),
+            state: run.state.as_str(),
+            title: format!("#{}: {}, {}", run.number, run.state, duration_words(ms)),
+        })
+        .collect()
 }
 
 impl Show {
@@ -183,7 +218,17 @@ pub(crate) struct ListQuery {
     #[serde(default)]
     company: String,
     #[serde(default)]
+    from: String,
+    #[serde(default)]
+    to: String,
+    #[serde(default)]
     page: u64,
+}
+
+/// The first moment of a day `yyyy-mm-dd`, UTC.
+fn day(text: &str) -> Option<Timestamp> {
+    let day = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    Some(day.and_hms_opt(0, 0, 0)?.and_utc().into())
 }
 
 impl ListQuery {
@@ -192,6 +237,8 @@ impl ListQuery {
             ("state", self.state.as_str()),
             ("kind", &self.kind),
             ("company", &self.company),
+            ("from", &self.from),
+            ("to", &self.to),
             ("page", ""),
         ];
         for pair in &mut pairs {
@@ -225,6 +272,8 @@ pub(crate) async fn index(
         kind: list.kind.parse().ok(),
         states: list.state.parse().into_iter().collect(),
         mapping: None,
+        since: day(&list.from),
+        until: day(&list.to).map(|at| at.plus_minutes(24 * 60)),
     };
     let found = run::list(scope, &filter, Window::page(list.page.max(1), PAGE_SIZE)).await?;
     let names = all_company_names(scope).await?;
@@ -277,6 +326,7 @@ pub(crate) async fn index(
         companies,
         pager,
         is_live,
+        oldest: run::oldest_waiting(scope).await?,
     })
 }
 
@@ -302,13 +352,16 @@ pub(crate) async fn show(
         mapping: Some(live.run.mapping_id),
         ..Filter::default()
     };
-    let siblings = run::list(scope, &filter, Window::page(1, 9)).await?.rows;
-    let siblings = siblings.into_iter().filter(|r| r.id != *id).collect();
+    let mut siblings = run::list(scope, &filter, Window::page(1, 40)).await?.rows;
+    let bars = bars(&siblings, live.run.kind);
+    siblings.retain(|r| r.id != *id);
+    siblings.truncate(8);
     html(&Show {
         page,
         live,
         company,
         siblings,
+        bars,
     })
 }
 

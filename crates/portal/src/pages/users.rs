@@ -3,12 +3,16 @@
 use actix_web::{HttpRequest, web};
 use askama::Template;
 use model::{
-    CompanyId, Group, Window,
+    CompanyId, Group, RunKind, Window,
     directory::{self, MfaFilter, UserFilter, UserSort, UserType, UserWithMfa},
+    inventory::{Object, Snapshot, UserRow},
 };
 use serde::Deserialize;
 
-use super::companies::Head;
+use super::{
+    companies::Head,
+    objects::{Seen, history},
+};
 use crate::{
     Portal,
     guard::Signed,
@@ -71,6 +75,7 @@ struct Show {
     head: Head,
     user: UserWithMfa,
     groups: Vec<Group>,
+    history: Vec<Seen>,
 }
 
 /// Filters in the address.
@@ -210,7 +215,10 @@ pub(crate) async fn show(
         .under("Users", format!("/companies/{id}/users"));
     let groups =
         directory::groups_of(&principal.scope, user.user.mapping_id, &user.user.id).await?;
+    let snapshot = Snapshot::of_company(&principal.scope, id, RunKind::Directory).await?;
+    let history = history(&principal.scope, id, UserRow::TABLE, &snapshot, &object).await?;
     html(&Show {
+        history,
         page,
         head,
         user,

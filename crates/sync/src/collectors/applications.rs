@@ -70,11 +70,15 @@ async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
     }
     if reader.is_whole() {
         stage.complete::<ApplicationRow>(NAME, vec![]).await?;
-        stage.complete::<ApplicationCredentialRow>(NAME, vec![]).await?;
+        stage
+            .complete::<ApplicationCredentialRow>(NAME, vec![])
+            .await?;
         stage.complete::<ApplicationOwnerRow>(NAME, unread).await?;
     } else {
         owned.retain(|id| !unread.contains(id));
-        stage.complete_of::<ApplicationOwnerRow>(NAME, owned).await?;
+        stage
+            .complete_of::<ApplicationOwnerRow>(NAME, owned)
+            .await?;
     }
     stage.guard::<ApplicationRow>(NAME).await?;
     reader.end();
@@ -92,7 +96,9 @@ async fn write(pass: &Pass<'_>, wires: Vec<types::Application>) -> Result<Vec<St
         credentials.extend(own);
     }
     pass.stage.page(NAME, rows, pass.page_counts(1)).await?;
-    pass.stage.page(NAME, credentials, pass.page_counts(0)).await?;
+    pass.stage
+        .page(NAME, credentials, pass.page_counts(0))
+        .await?;
     Ok(ids)
 }
 

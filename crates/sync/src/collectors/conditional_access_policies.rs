@@ -23,7 +23,9 @@ impl Collector for ConditionalAccessPolicies {
             id: wire.id,
             display_name: wire.display_name,
             state: wire.state,
-            conditions: wire.conditions.map_or_else(|| "{}".into(), |c| c.get().to_owned()),
+            conditions: wire
+                .conditions
+                .map_or_else(|| "{}".into(), |c| c.get().to_owned()),
             grant_controls: wire.grant_controls.map(|c| c.get().to_owned()),
             session_controls: wire.session_controls.map(|c| c.get().to_owned()),
             template_id: wire.template_id,

@@ -15,7 +15,9 @@ impl Collector for Devices {
     type Row = DeviceRow;
 
     fn request() -> Request {
-        Request::get("/devices").select(types::Device::SELECT).top(999)
+        Request::get("/devices")
+            .select(types::Device::SELECT)
+            .top(999)
     }
 
     fn changes() -> Option<Request> {

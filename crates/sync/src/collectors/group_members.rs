@@ -22,7 +22,8 @@ fn run<'a>(pass: &'a Pass<'a>) -> BoxFuture<'a, Result<(), Stop>> {
             pass.stage.read_to(NAME, None, pass.now(), false);
             return Ok(());
         };
-        pass.stage.expect(NAME, pass.stage.present::<MemberRow>().await?);
+        pass.stage
+            .expect(NAME, pass.stage.present::<MemberRow>().await?);
         let request = |group: &str| {
             Request::get(format!("/groups/{group}/members"))
                 .select(types::DirectoryObject::SELECT)

@@ -93,9 +93,7 @@ async fn whole(
         rows.push(normalise(group));
     }
     pass.stage.page(NAME, rows, pass.page_counts(1)).await?;
-    pass.stage
-        .page(NAME, owners, pass.page_counts(0))
-        .await?;
+    pass.stage.page(NAME, owners, pass.page_counts(0)).await?;
     Ok(())
 }
 
@@ -105,15 +103,15 @@ async fn changed(pass: &Pass<'_>, changes: Vec<Change<types::Group>>) -> Result<
     let (mut rows, mut members, mut owners) = (Vec::new(), Vec::new(), Vec::new());
     let mut left: Vec<(String, Vec<String>, Vec<String>)> = Vec::new();
     for mut group in groups {
-        let (came, went) =
-            sort_changes(std::mem::take(&mut group.members_delta), |m: &types::DirectoryObject| {
-                &m.id
-            });
+        let (came, went) = sort_changes(
+            std::mem::take(&mut group.members_delta),
+            |m: &types::DirectoryObject| &m.id,
+        );
         members.push((group.id.clone(), came));
-        let (new_owners, old_owners) =
-            sort_changes(std::mem::take(&mut group.owners_delta), |o: &types::DirectoryObject| {
-                &o.id
-            });
+        let (new_owners, old_owners) = sort_changes(
+            std::mem::take(&mut group.owners_delta),
+            |o: &types::DirectoryObject| &o.id,
+        );
         owners.extend(new_owners.into_iter().map(|o| owner(&group.id, o)));
         left.push((group.id.clone(), went, old_owners));
         rows.push(normalise(group));
@@ -121,7 +119,10 @@ async fn changed(pass: &Pass<'_>, changes: Vec<Change<types::Group>>) -> Result<
     stage.page(NAME, rows, pass.page_counts(1)).await?;
     // One group at a time: a page of several would be taken for all of their members.
     for (group, came) in members {
-        let rows = came.into_iter().map(|m| group_members::member(&group, m)).collect();
+        let rows = came
+            .into_iter()
+            .map(|m| group_members::member(&group, m))
+            .collect();
         stage
             .page::<MemberRow>(group_members::NAME, rows, pass.page_counts(0))
             .await?;

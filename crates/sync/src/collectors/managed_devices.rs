@@ -15,7 +15,9 @@ impl Collector for ManagedDevices {
     type Row = ManagedDeviceRow;
 
     fn request() -> Request {
-        Request::get("/deviceManagement/managedDevices").select(types::ManagedDevice::SELECT).top(999)
+        Request::get("/deviceManagement/managedDevices")
+            .select(types::ManagedDevice::SELECT)
+            .top(999)
     }
 
     fn normalise(wire: types::ManagedDevice) -> Option<ManagedDeviceRow> {

@@ -92,7 +92,11 @@ impl Order {
 
     /// Whether all that follows is older than what is stored.
     fn has_reached(&self) -> bool {
-        self.is_kept && self.last.zip(self.known).is_some_and(|(last, known)| last < known)
+        self.is_kept
+            && self
+                .last
+                .zip(self.known)
+                .is_some_and(|(last, known)| last < known)
     }
 }
 
@@ -121,8 +125,14 @@ mod tests {
     #[test]
     fn only_an_answer_in_order_ends_early() {
         assert!(order(50, &[Some(90), Some(60), Some(49)]));
-        assert!(!order(50, &[Some(90), Some(60), Some(50)]), "others may be as old");
-        assert!(!order(50, &[Some(90), Some(40), Some(60), Some(30)]), "not in order");
+        assert!(
+            !order(50, &[Some(90), Some(60), Some(50)]),
+            "others may be as old"
+        );
+        assert!(
+            !order(50, &[Some(90), Some(40), Some(60), Some(30)]),
+            "not in order"
+        );
         assert!(!order(50, &[Some(90), None, Some(30)]), "unknown");
         assert!(!order(50, &[]));
     }

@@ -16,7 +16,8 @@ impl Collector for RoleEligibilities {
     type Row = RoleEligibilityRow;
 
     fn request() -> Request {
-        Request::get("/roleManagement/directory/roleEligibilityScheduleInstances").expand("principal")
+        Request::get("/roleManagement/directory/roleEligibilityScheduleInstances")
+            .expand("principal")
     }
 
     fn normalise(wire: types::RoleEligibility) -> Option<RoleEligibilityRow> {

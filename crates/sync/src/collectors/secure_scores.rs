@@ -18,9 +18,7 @@ pub(crate) const ENTRY: Entry = Entry {
     permission: "SecurityEvents.Read.All",
     feature: None,
     after: None,
-    absent_from: |cloud| {
-        (!cloud.has_secure_scores).then_some("This cloud has no Secure Score.")
-    },
+    absent_from: |cloud| (!cloud.has_secure_scores).then_some("This cloud has no Secure Score."),
     run,
 };
 
@@ -36,9 +34,7 @@ fn run<'a>(pass: &'a Pass<'a>) -> BoxFuture<'a, Result<(), Stop>> {
 async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
     let (stage, began) = (pass.stage, pass.now());
     let newest_day = inventory::newest_score_day(pass.lease()).await?;
-    let recent = began
-        .plus_minutes(-(RECENT as i64 - 1) * 24 * 60)
-        .day();
+    let recent = began.plus_minutes(-(RECENT as i64 - 1) * 24 * 60).day();
     // After a pause longer than what is usually read, Microsoft still has the days between.
     let wanted = match newest_day {
         Some(day) if day >= recent => RECENT,

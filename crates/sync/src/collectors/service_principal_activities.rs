@@ -33,9 +33,7 @@ impl Collector for ServicePrincipalActivities {
             id: wire.app_id,
             last_sign_in_at: at(wire.last_sign_in_activity),
             last_delegated_sign_in_at: at(wire.delegated_client_sign_in_activity),
-            last_application_sign_in_at: at(
-                wire.application_authentication_client_sign_in_activity
-            ),
+            last_application_sign_in_at: at(wire.application_authentication_client_sign_in_activity),
         })
     }
 }

@@ -49,7 +49,9 @@ async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
         stage
             .remove_of::<AppRoleAssignmentRow>(app_role_assignments::NAME, gone.clone())
             .await?;
-        stage.remove::<ServicePrincipalRow>(NAME, None, gone).await?;
+        stage
+            .remove::<ServicePrincipalRow>(NAME, None, gone)
+            .await?;
     }
     if reader.is_whole() {
         // Says to who comes after that these are all there are.
