@@ -76,7 +76,7 @@ async fn fresh_database(server: &str) -> String {
 
 /// The demo's world with every licence where there is one, so that what a test looks at is not
 /// hidden among what is skipped.
-fn licensed(mut world: World) -> World {
+pub fn licensed(mut world: World) -> World {
     for directory in &mut world.directories {
         directory.premium_two = directory.premium;
     }
@@ -89,6 +89,17 @@ impl TestApp {
     }
 
     pub async fn start_with(database: Database, world: World, with_worker: bool) -> Self {
+        Self::start_in(database, world, with_worker, Limits::None, None).await
+    }
+
+    /// In a cloud with these limits and the services of the cloud that it is like.
+    pub async fn start_in(
+        database: Database,
+        world: World,
+        with_worker: bool,
+        limits: Limits,
+        like: Option<&str>,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = match database {
             Database::Sqlite => format!("sqlite:{}", directory.path().join("t.db").display()),
@@ -107,8 +118,8 @@ impl TestApp {
             login: sim.url().parse().unwrap(),
             graph: sim.url().parse().unwrap(),
             label: Some("Simulated".into()),
-            limits: Some(Limits::None),
-            like: None,
+            limits: Some(limits),
+            like: like.map(str::to_owned),
         }))
         .unwrap();
         let connection = Connection {

@@ -14,6 +14,7 @@
 mod app;
 mod bad_input;
 mod changes;
+mod clouds;
 mod companies;
 mod connections;
 mod consent_flow;

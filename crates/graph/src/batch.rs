@@ -110,13 +110,15 @@ impl GraphClient {
                 |i| json!({ "id": i.to_string(), "method": "GET", "url": requests[*i].relative() }),
             )
             .collect();
-        // Every part is charged, the batch itself is not.
+        // Microsoft charges every part, and not the batch itself.
         let charges = indexes.iter().map(|i| Charge::of(&requests[*i]));
         let charge = Charge {
             service: Service::of(&requests[indexes[0]]),
             units: charges.map(|c| c.units).sum(),
             keys: false,
         };
+        // The batch itself is counted when it is sent.
+        meter.count(indexes.len() - 1);
         let url = self.url(&Request::get("/$batch"));
         let body = json!({ "requests": parts });
         let answer: WireBatch = self.ask(&url, Some(&body), charge, meter).await?;

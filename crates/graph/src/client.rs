@@ -57,7 +57,7 @@ pub struct Meter {
 /// A reading of a [`Meter`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Requests sent.
+    /// Requests sent; each part of a batch is one, because Microsoft charges it as one.
     pub requests: i64,
     /// Of these throttled.
     pub throttled: i64,
@@ -66,6 +66,11 @@ pub struct Tally {
 }
 
 impl Meter {
+    pub(crate) fn count(&self, requests: usize) {
+        let requests = i64::try_from(requests).unwrap_or(i64::MAX);
+        self.requests.fetch_add(requests, Ordering::Relaxed);
+    }
+
     pub(crate) fn throttled(&self) {
         self.throttled.fetch_add(1, Ordering::Relaxed);
     }

@@ -94,7 +94,7 @@ impl Db {
             .busy_timeout(Duration::from_secs(20))
             .foreign_keys(true)
             .pragma("secure_delete", "ON")
-            .pragma("cache_size", "-16000")
+            .pragma("cache_size", "-6000")
             .pragma("temp_store", "MEMORY")
             .statement_cache_capacity(64);
         let pool = SqlitePoolOptions::new()

@@ -13,6 +13,8 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .route("/_sim/faults", web::post().to(add_fault))
         .route("/_sim/faults", web::delete().to(clear_faults))
         .route("/_sim/requests", web::get().to(requests))
+        .route("/_sim/changes", web::post().to(change_users))
+        .route("/_sim/limits", web::post().to(keep_limits))
         .route("/_sim/secrets", web::post().to(new_secret))
         .route("/_sim/secrets/expire", web::post().to(expire_secrets))
         .route("/_sim/certificates", web::post().to(add_certificate))
@@ -285,21 +287,12 @@ async fn add_certificate(
     }
 }
 
-/// `client_id`, and `directory` where it is not the application's home.
 async fn grant(
     state: web::Data<State>,
     request: actix_web::HttpRequest,
     form: web::Form<Query>,
 ) -> HttpResponse {
-    let Some(application) = named(&state, &form) else {
-        return HttpResponse::NotFound().finish();
-    };
-    let directory = form.get("directory").and_then(|d| state.world.directory(d));
-    state.grant(
-        directory.map_or(application.home, |d| d.id),
-        application.client_id,
-    );
-    done(&request)
+    on_grant(&state, &request, &form, State::grant)
 }
 
 async fn revoke(
@@ -307,13 +300,45 @@ async fn revoke(
     request: actix_web::HttpRequest,
     form: web::Form<Query>,
 ) -> HttpResponse {
-    let Some(application) = named(&state, &form) else {
+    on_grant(&state, &request, &form, State::revoke)
+}
+
+/// `client_id`, and `directory` where it is not the application's home.
+fn on_grant(
+    state: &State,
+    request: &actix_web::HttpRequest,
+    form: &Query,
+    act: fn(&State, uuid::Uuid, uuid::Uuid),
+) -> HttpResponse {
+    let Some(application) = named(state, form) else {
         return HttpResponse::NotFound().finish();
     };
     let directory = form.get("directory").and_then(|d| state.world.directory(d));
-    state.revoke(
+    act(
+        state,
         directory.map_or(application.home, |d| d.id),
         application.client_id,
     );
-    done(&request)
+    done(request)
+}
+
+/// Changes every `every`-th user of `directory`; answers how many.
+async fn change_users(state: web::Data<State>, form: web::Form<Query>) -> HttpResponse {
+    let directory = form.get("directory").and_then(|d| state.world.directory(d));
+    let every = form.get("every").and_then(|e| e.parse().ok());
+    match (directory, every) {
+        (Some(directory), Some(every)) => {
+            let changed = state.change(directory.id, |c, d| c.change_users(d, every));
+            HttpResponse::Ok().body(changed.unwrap_or_default().to_string())
+        }
+        _ => HttpResponse::NotFound().finish(),
+    }
+}
+
+/// Keeps Microsoft's limits, or does not.
+async fn keep_limits(state: web::Data<State>, form: web::Form<Query>) -> HttpResponse {
+    state
+        .meter
+        .keep(form.get("keep").is_some_and(|keep| keep == "yes"));
+    HttpResponse::Ok().finish()
 }

@@ -31,6 +31,11 @@ pub(crate) const ROUTES: &[Route] = &[
         READ,
         assignments,
     ),
+    Route::new(
+        "/v1.0/servicePrincipals/{id}/appRoleAssignedTo",
+        READ,
+        assigned_to,
+    ),
 ];
 
 /// Microsoft's directory, which owns its applications.
@@ -362,18 +367,38 @@ fn granted(call: &Call<'_>, index: usize) -> Vec<String> {
     }
 }
 
+/// One application role that the service principal at `index` was given, all of Microsoft Graph.
+fn assignment(call: &Call<'_>, index: usize, role: &str) -> Value {
+    let id = Principals::id(call, index);
+    json!({
+        "id": world::id(format!("{id}{role}").as_bytes(), 4), "appRoleId": role_id(role),
+        "createdDateTime": days_ago(30), "deletedDateTime": null,
+        "principalDisplayName": identity(call, index).1, "principalId": id,
+        "principalType": "ServicePrincipal", "resourceDisplayName": "Microsoft Graph",
+        "resourceId": graph_id(call.directory),
+    })
+}
+
 fn assignments(call: &Call<'_>) -> Answer {
     let index = find::<Principals>(call)?;
-    let (directory, id) = (call.directory, Principals::id(call, index));
-    let (roles, name) = (granted(call, index), identity(call, index).1);
+    let roles = granted(call, index);
     call.page("appRoleAssignments", roles.len(), 100, 999, |i| {
-        json!({
-            "id": world::id(format!("{id}{}", roles[i]).as_bytes(), 4), "appRoleId": role_id(&roles[i]),
-            "createdDateTime": days_ago(30), "deletedDateTime": null,
-            "principalDisplayName": name, "principalId": id,
-            "principalType": "ServicePrincipal", "resourceDisplayName": "Microsoft Graph",
-            "resourceId": graph_id(directory),
-        })
+        assignment(call, index, &roles[i])
+    })
+}
+
+/// Who was given roles of the resource.
+fn assigned_to(call: &Call<'_>) -> Answer {
+    let index = find::<Principals>(call)?;
+    let all: Vec<(usize, String)> = match Principals::id(call, index) == graph_id(call.directory) {
+        false => vec![],
+        true => (0..Principals::end(call))
+            .filter(|i| Principals::exists(call, *i))
+            .flat_map(|i| granted(call, i).into_iter().map(move |role| (i, role)))
+            .collect(),
+    };
+    call.page("appRoleAssignedTo", all.len(), 100, 999, |i| {
+        assignment(call, all[i].0, &all[i].1)
     })
 }
 

@@ -296,6 +296,25 @@ impl World {
         self.directories.iter().find(|d| d.id == id)
     }
 
+    /// So many customers of the same size, for measurements.
+    pub fn many(secret: String, tenants: usize, users: usize) -> Self {
+        let mut world = Self::demo(secret);
+        for number in 0..tenants {
+            let mut customer = directory(
+                1000 + number as u64,
+                &format!("Customer {number}"),
+                &format!("customer{number}.example"),
+                "US",
+                users,
+                true,
+                50,
+            );
+            customer.premium_two = true;
+            world.directories.push(customer);
+        }
+        world
+    }
+
     /// The directory of an id or a domain.
     pub fn directory(&self, tenant: &str) -> Option<&Directory> {
         self.directories

@@ -59,19 +59,31 @@ pub(crate) struct Entry {
     /// objects.
     pub(crate) after: Option<&'static str>,
     pub(crate) absent_from: fn(&Cloud) -> Option<&'static str>,
-    pub(crate) run: for<'a> fn(&'a Pass<'a>) -> BoxFuture<'a, Result<(), Stop>>,
+    pub(crate) run: Run,
 }
 
+/// Reads a collection to its end.
+type Run = for<'a> fn(&'a Pass<'a>) -> BoxFuture<'a, Result<(), Stop>>;
+
 impl Entry {
+    /// One that is always read, wherever it is.
+    pub(crate) const fn new(name: &'static str, permission: &'static str, run: Run) -> Self {
+        Self {
+            name,
+            permission,
+            feature: None,
+            after: None,
+            absent_from: |_| None,
+            run,
+        }
+    }
+
     /// A collection that the generic loop reads.
     pub(crate) const fn of<C: Collector>() -> Self {
         Self {
-            name: C::NAME,
-            permission: C::PERMISSION,
             feature: C::FEATURE,
-            after: None,
             absent_from: C::absent_from,
-            run: |pass| Box::pin(collect::<C>(pass)),
+            ..Self::new(C::NAME, C::PERMISSION, |pass| Box::pin(collect::<C>(pass)))
         }
     }
 
@@ -214,13 +226,18 @@ pub(crate) struct Reader<'a, W> {
 }
 
 impl<'a, W: DeserializeOwned + Send> Reader<'a, W> {
+    /// `with` is the collection of what belongs to these objects: where that was not read as
+    /// recently, what changed since is not enough for it.
     pub(crate) async fn open(
         pass: &'a Pass<'a>,
         name: &'static str,
+        with: Option<&str>,
         list: Request,
         changes: Option<Request>,
     ) -> Result<Self, Stop> {
-        let source = match (&changes, pass.link(name)) {
+        let since = |name: &str| pass.stage.collection(name).cursor_at;
+        let is_apart = with.is_some_and(|with| since(with) < since(name));
+        let source = match (&changes, pass.link(name).filter(|_| !is_apart)) {
             (Some(request), Some(link)) => pass.client.changes(request, &link).ok(),
             _ => None,
         };
@@ -344,7 +361,8 @@ async fn collect<C: Collector>(pass: &Pass<'_>) -> Result<(), Stop> {
         return Err(Stop::NotHere(why));
     }
     let stage = pass.stage;
-    let mut reader = Reader::<C::Wire>::open(pass, C::NAME, C::request(), C::changes()).await?;
+    let mut reader =
+        Reader::<C::Wire>::open(pass, C::NAME, None, C::request(), C::changes()).await?;
     if reader.is_whole() {
         stage.expect(C::NAME, stage.present::<C::Row>().await?);
     }
@@ -393,7 +411,7 @@ pub(crate) async fn fan_out<W, O>(
     name: &'static str,
     parents: Vec<String>,
     request: impl Fn(&str) -> Request + Copy + Send,
-    row: impl Fn(&str, W) -> O + Copy + Send,
+    row: impl Fn(&str, W) -> Option<O> + Copy + Send,
 ) -> Result<(Vec<String>, Option<GraphError>), Stop>
 where
     W: DeserializeOwned + Send,
@@ -438,7 +456,7 @@ async fn one<W, O>(
     name: &'static str,
     parent: &str,
     part: Part<'_, W>,
-    row: impl Fn(&str, W) -> O,
+    row: impl Fn(&str, W) -> Option<O>,
     rows: &mut Vec<O>,
 ) -> Result<i64, Stop>
 where
@@ -446,7 +464,11 @@ where
     O: Object,
 {
     let (page, rest) = part?;
-    let mut items: Vec<O> = page.items.into_iter().map(|w| row(parent, w)).collect();
+    let mut items: Vec<O> = page
+        .items
+        .into_iter()
+        .filter_map(|w| row(parent, w))
+        .collect();
     let Some(mut pages) = rest else {
         rows.append(&mut items);
         return Ok(1);
@@ -458,7 +480,11 @@ where
             None => return Ok(read),
             Some(page) => {
                 read += 1;
-                items = page.items.into_iter().map(|w| row(parent, w)).collect();
+                items = page
+                    .items
+                    .into_iter()
+                    .filter_map(|w| row(parent, w))
+                    .collect();
             }
         }
     }

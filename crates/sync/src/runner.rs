@@ -132,7 +132,11 @@ impl Runner {
         let kept = run::collectors(lease.scope(), &lease.run).await?;
         let entries = self.entries(lease, &kept);
         let names: Vec<&'static str> = entries.iter().map(|entry| entry.name).collect();
-        stage.announce(&names, kept.len());
+        let from = kept
+            .iter()
+            .filter(|k| !names.contains(&k.name.as_str()))
+            .count();
+        stage.announce(&names, from);
         let priority = match lease.run.cause {
             RunCause::Schedule => "low",
             _ => "normal",
@@ -193,15 +197,19 @@ impl Runner {
     /// earlier attempt published.
     fn entries(&self, lease: &Lease, kept: &[model::RunCollector]) -> Vec<&'static Entry> {
         let only = lease.run.only_collectors();
-        collectors::of(lease.run.kind)
+        let all = collectors::of(lease.run.kind);
+        let asked = |entry: &&Entry| only.is_empty() || only.iter().any(|o| o == entry.name);
+        let open = |entry: &&Entry| !kept.iter().any(|k| k.name == entry.name);
+        let chosen: Vec<&'static Entry> = all
             .iter()
             .filter(|entry| entry.is_used_by(&lease.credential))
-            .filter(|entry| {
-                only.is_empty()
-                    || only.iter().any(|o| o == entry.name)
-                    || is_needed(entry, &only, lease)
-            })
-            .filter(|entry| !kept.iter().any(|k| k.name == entry.name))
+            .filter(asked)
+            .filter(open)
+            .collect();
+        // What belongs to objects is read with the objects, also when these were read already.
+        let is_needed = |entry: &Entry| chosen.iter().any(|c| c.after == Some(entry.name));
+        all.iter()
+            .filter(|entry| chosen.iter().any(|c| c.name == entry.name) || is_needed(entry))
             .collect()
     }
 
@@ -218,6 +226,8 @@ impl Runner {
         let mut broken: Option<&str> = None;
         for entry in chain {
             if let Some(before) = broken.filter(|before| entry.after == Some(before)) {
+                // Changes may have come with those of the one before.
+                stage.abandon(entry.name).await?;
                 stage.ended(entry.name, without(before));
                 continue;
             }
@@ -393,13 +403,6 @@ fn chains(entries: &[&'static Entry]) -> Vec<Vec<&'static Entry>> {
         }
     }
     chains
-}
-
-/// Whether another that was asked for reads what belongs to this one's objects.
-fn is_needed(entry: &Entry, only: &[String], lease: &Lease) -> bool {
-    collectors::of(lease.run.kind)
-        .iter()
-        .any(|other| other.after == Some(entry.name) && only.iter().any(|o| o == other.name))
 }
 
 fn overall(states: &[CollectorState]) -> RunState {

@@ -17,14 +17,31 @@ pub(crate) struct Arguments {
     /// Memberships over those groups.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     memberships: usize,
+    /// Devices of that directory; two for three users where left out.
+    #[arg(long, value_name = "N")]
+    devices: Option<usize>,
+    /// Adds so many directories of this many users instead of one.
+    #[arg(long, value_name = "N")]
+    tenants: Option<usize>,
 }
 
 pub(crate) async fn run(options: Options, arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::load(&options)?;
     let secret = keys::random_token()?;
-    let world = match arguments.users {
-        Some(users) => World::sized(secret, users, arguments.groups, arguments.memberships),
-        None => World::demo(secret),
+    let Arguments {
+        users,
+        groups,
+        memberships,
+        devices,
+        tenants,
+    } = arguments;
+    let world = match (users, tenants) {
+        (None, _) => World::demo(secret),
+        (Some(users), Some(tenants)) => World::many(secret, tenants, users),
+        (Some(users), None) => {
+            let devices = devices.unwrap_or(users * 2 / 3);
+            World::sized_with_devices(secret, users, groups, memberships, devices)
+        }
     };
     let sim = Sim::start(world, config.sim_listen, None).await?;
     println!("Simulated Microsoft cloud: {}", sim.url());

@@ -217,6 +217,11 @@ pub struct AppRoleAssignment {
     #[serde(default, deserialize_with = "text")]
     pub id: String,
     #[serde(default, deserialize_with = "text")]
+    pub principal_id: String,
+    /// `ServicePrincipal`, `User` or `Group`.
+    #[serde(default)]
+    pub principal_type: Option<String>,
+    #[serde(default, deserialize_with = "text")]
     pub resource_id: String,
     #[serde(default, deserialize_with = "time")]
     pub created_date_time: Option<DateTime<Utc>>,

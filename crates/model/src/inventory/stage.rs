@@ -5,32 +5,31 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use futures_util::future::BoxFuture;
-use sea_orm::Value;
 use tokio::sync::{Notify, Semaphore};
 
 use super::{
     Collection, Object, TABLES, Table,
     collection::{FALL_LEAST, FALL_PERCENT},
-    write,
+    publish, write,
 };
 use crate::{
     CollectorState, Error, Result, RunState, Timestamp,
-    db::{Tx, execute, query_all},
+    db::Tx,
     run::lease::{Beat, CollectorEnd, Counts, Failure, Lease},
     run_event,
 };
 
 /// Rows gathered before a transaction.
-const BATCH: usize = 4000;
+const BATCH: usize = 2000;
 /// Rows that may wait to be written: whoever reads more waits.
-const WAITING: usize = 3 * BATCH;
+const WAITING: usize = 2 * BATCH;
 /// Progress is written at least so often while something is read.
 const PACE: Duration = Duration::from_millis(500);
 /// The lease is renewed so often when nothing is written; cancelling is noticed within it.
@@ -49,24 +48,24 @@ pub struct Progress {
     pub counts: Counts,
     /// How it ended.
     pub end: Option<CollectorEnd>,
-    position: i64,
-    started_at: Option<Timestamp>,
-    finished_at: Option<Timestamp>,
+    pub(super) position: i64,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) finished_at: Option<Timestamp>,
     /// A fall of the collection that is held back: objects missing, objects known.
-    held: Option<(i64, i64)>,
-    cursor: Option<Cursor>,
+    pub(super) held: Option<(i64, i64)>,
+    pub(super) cursor: Option<Cursor>,
     tables: BTreeSet<usize>,
 }
 
 /// Where a collection was read to.
 #[derive(Debug, Clone)]
-struct Cursor {
+pub(super) struct Cursor {
     /// Where its changes go on, if Graph says so.
-    link: Option<String>,
+    pub(super) link: Option<String>,
     /// When that was asked for.
-    at: Timestamp,
+    pub(super) at: Timestamp,
     /// Whether it was read as a whole.
-    full: bool,
+    pub(super) full: bool,
 }
 
 /// What a write did.
@@ -102,6 +101,8 @@ pub struct Stage {
     /// Whether something that was read could not be written: nothing may be published then.
     is_broken: AtomicBool,
     began: Timestamp,
+    /// Objects that each collector ended so far, as its writes found.
+    removals: Mutex<BTreeMap<&'static str, Arc<AtomicU64>>>,
     collections: HashMap<String, Collection>,
     empty: BTreeSet<&'static str>,
 }
@@ -121,7 +122,7 @@ impl Stage {
             .copied()
             .filter(|t| t.kind == lease.run.kind)
             .collect();
-        if take_mark(&tx, &lease).await? {
+        if publish::take_mark(&tx, &lease).await? {
             for table in &tables {
                 write::discard(&tx, &lease, table).await?;
             }
@@ -139,6 +140,7 @@ impl Stage {
             is_over: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
             began,
+            removals: Mutex::default(),
             collections,
             empty,
         })
@@ -337,6 +339,11 @@ impl Stage {
         self.push(name, O::TABLE, weight, write).await
     }
 
+    fn sum(&self, name: &'static str) -> Arc<AtomicU64> {
+        let mut removals = self.removals.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(removals.entry(name).or_default())
+    }
+
     /// Ends objects that Microsoft says are gone; of one parent where the table has parents.
     pub async fn remove<O: Object>(
         &self,
@@ -348,10 +355,14 @@ impl Stage {
             return Ok(());
         }
         let weight = ids.len();
+        let sum = self.sum(name);
         let write: Write = Box::new(move |tx, lease| {
             Box::pin(async move {
                 let table = O::TABLE;
-                removed(write::remove(tx, lease, table, parent.as_deref(), &ids).await?)
+                removed(
+                    &sum,
+                    write::remove(tx, lease, table, parent.as_deref(), &ids).await?,
+                )
             })
         });
         self.push(name, O::TABLE, weight, write).await
@@ -366,8 +377,11 @@ impl Stage {
         if parents.is_empty() {
             return Ok(());
         }
+        let sum = self.sum(name);
         let write: Write = Box::new(move |tx, lease| {
-            Box::pin(async move { removed(write::remove_of(tx, lease, O::TABLE, &parents).await?) })
+            Box::pin(async move {
+                removed(&sum, write::remove_of(tx, lease, O::TABLE, &parents).await?)
+            })
         });
         self.push(name, O::TABLE, 1, write).await
     }
@@ -378,27 +392,33 @@ impl Stage {
         if self.empty.contains(O::TABLE.name) {
             return Ok(());
         }
+        let sum = self.sum(name);
         let write: Write = Box::new(move |tx, lease| {
             Box::pin(async move {
                 write::spare(tx, lease, O::TABLE, &spare).await?;
-                removed(write::remove_unseen(tx, lease, O::TABLE).await?)
+                removed(&sum, write::remove_unseen(tx, lease, O::TABLE).await?)
             })
         });
         self.push(name, O::TABLE, 1, write).await
     }
 
-    /// The same of these parents alone, each of which was read whole.
-    pub async fn complete_of<O: Object>(
+    /// The same of those whose `column` has one of these values, each of which was read whole.
+    pub async fn complete_by<O: Object>(
         &self,
         name: &'static str,
-        parents: Vec<String>,
+        column: &'static str,
+        values: Vec<String>,
     ) -> Result<()> {
-        if parents.is_empty() || self.empty.contains(O::TABLE.name) {
+        if values.is_empty() || self.empty.contains(O::TABLE.name) {
             return Ok(());
         }
+        let sum = self.sum(name);
         let write: Write = Box::new(move |tx, lease| {
             Box::pin(async move {
-                removed(write::remove_unseen_of(tx, lease, O::TABLE, &parents).await?)
+                removed(
+                    &sum,
+                    write::remove_unseen_by(tx, lease, O::TABLE, column, &values).await?,
+                )
             })
         });
         self.push(name, O::TABLE, 1, write).await
@@ -416,9 +436,15 @@ impl Stage {
             .is_some_and(|hold| hold.confirmed_at.is_some());
         // Removals of this pass that were not written yet are among the writes before this one, so
         // the count is taken when its turn comes.
+        let sum = self.sum(name);
         let write: Write = Box::new(move |tx, lease| {
             Box::pin(async move {
                 let table = O::TABLE;
+                // Most passes end nothing, and then nothing has to be counted.
+                let fall = u64::try_from(FALL_LEAST).unwrap_or_default();
+                if sum.load(Ordering::Acquire) < fall {
+                    return Ok(Effect::default());
+                }
                 let missing = write::ended(tx, lease, table).await?;
                 if missing < FALL_LEAST || confirmed {
                     return Ok(Effect::default());
@@ -509,7 +535,7 @@ impl Stage {
         };
         let tx = self.lease.begin().await?;
         if !writes.is_empty() {
-            set_mark(&tx, &self.lease).await?;
+            publish::set_mark(&tx, &self.lease).await?;
         }
         let effects = self.write(&tx, writes).await?;
         let changed = self.apply(&effects);
@@ -557,7 +583,7 @@ impl Stage {
     ) -> Result<()> {
         let run = &self.lease.run;
         for progress in changed {
-            save_progress(tx, run, progress).await?;
+            publish::save_progress(tx, run, progress).await?;
         }
         for (at, level, text) in events {
             run_event::append(&tx.conn, run.partner_id, run.id, *at, level, text).await?;
@@ -634,159 +660,21 @@ impl Stage {
         self.save(&tx, &changed, &events).await?;
         let all: Vec<Progress> = self.lock().progress.values().cloned().collect();
         for progress in &all {
-            save_collection(&tx, &self.lease, progress, self.began).await?;
+            publish::save_collection(&tx, &self.lease, progress, self.began).await?;
         }
         if state != RunState::Failed {
-            publish(&tx, &self.lease).await?;
+            publish::publish(&tx, &self.lease).await?;
         }
         self.lease.leave_in(&tx, state, retry_at, failure).await?;
         tx.commit().await
     }
 }
 
-fn removed(count: u64) -> Result<Effect> {
+fn removed(sum: &AtomicU64, count: u64) -> Result<Effect> {
+    sum.fetch_add(count, Ordering::AcqRel);
     let counts = Counts {
         removed: i64::try_from(count).unwrap_or_default(),
         ..Counts::default()
     };
     Ok(Effect { counts, held: None })
-}
-
-async fn save_progress(tx: &Tx, run: &crate::Run, p: &Progress) -> Result<()> {
-    let end = p.end.clone();
-    let counts = p.counts;
-    let values: Vec<Value> = vec![
-        run.partner_id.into(),
-        run.id.into(),
-        p.name.into(),
-        p.position.into(),
-        p.state.as_str().into(),
-        counts.pages.into(),
-        counts.read.into(),
-        counts.new.into(),
-        counts.changed.into(),
-        counts.removed.into(),
-        p.expected.into(),
-        counts.requests.into(),
-        counts.throttled.into(),
-        counts.waited_ms.into(),
-        end.as_ref().and_then(|e| e.code.clone()).into(),
-        end.as_ref().and_then(|e| e.reason.clone()).into(),
-        end.and_then(|e| e.remedy).into(),
-        p.started_at.into(),
-        p.finished_at.into(),
-    ];
-    execute(
-        &tx.conn,
-        "INSERT INTO run_collectors (partner_id, run_id, name, position, state, pages, objects_read,
-            objects_new, objects_changed, objects_removed, expected, requests, throttled, waited_ms,
-            code, reason, remedy, started_at, finished_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-         ON CONFLICT (partner_id, run_id, name) DO UPDATE SET position = excluded.position,
-            state = excluded.state, pages = excluded.pages, objects_read = excluded.objects_read,
-            objects_new = excluded.objects_new, objects_changed = excluded.objects_changed,
-            objects_removed = excluded.objects_removed, expected = excluded.expected,
-            requests = excluded.requests, throttled = excluded.throttled,
-            waited_ms = excluded.waited_ms, code = excluded.code, reason = excluded.reason,
-            remedy = excluded.remedy, started_at = excluded.started_at,
-            finished_at = excluded.finished_at",
-        values,
-    )
-    .await?;
-    Ok(())
-}
-
-/// A collection that was read moves its cursor; a fall that is held back keeps it from moving, so
-/// that the next pass reads the whole. A confirmation that came while this pass was reading is for
-/// the next one.
-async fn save_collection(tx: &Tx, lease: &Lease, p: &Progress, began: Timestamp) -> Result<()> {
-    let Some(cursor) = &p.cursor else {
-        return Ok(());
-    };
-    if !matches!(p.state, CollectorState::Succeeded | CollectorState::Partial) {
-        return Ok(());
-    }
-    let is_held = p.held.is_some();
-    let now = lease.scope().now();
-    let mut values = write::keys(lease);
-    values.extend([
-        p.name.into(),
-        cursor.link.clone().filter(|_| !is_held).into(),
-        cursor.at.into(),
-        now.into(),
-        cursor.full.then_some(now).into(),
-        is_held.then_some(now).into(),
-        p.held.map(|(missing, _)| missing).into(),
-        p.held.map(|(_, known)| known).into(),
-        began.into(),
-    ]);
-    execute(
-        &tx.conn,
-        "INSERT INTO collections (partner_id, mapping_id, name, cursor, cursor_at, read_at, full_at,
-            held_at, held_missing, held_known)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-         ON CONFLICT (partner_id, mapping_id, name) DO UPDATE SET cursor = excluded.cursor,
-            cursor_at = excluded.cursor_at, read_at = excluded.read_at,
-            full_at = COALESCE(excluded.full_at, collections.full_at),
-            held_at = CASE WHEN excluded.held_at IS NULL THEN NULL
-                ELSE COALESCE(collections.held_at, excluded.held_at) END,
-            held_missing = excluded.held_missing, held_known = excluded.held_known,
-            confirmed_at = CASE WHEN excluded.held_at IS NOT NULL AND collections.confirmed_at >= $11
-                THEN collections.confirmed_at ELSE NULL END",
-        values,
-    )
-    .await?;
-    Ok(())
-}
-
-/// The mark of a kind: `staged` of a row without a collection's name.
-fn mark(lease: &Lease) -> Vec<Value> {
-    let mut values = write::keys(lease);
-    values.push(format!("({})", lease.run.kind).into());
-    values
-}
-
-/// Notes that something was written that readers must not see yet.
-async fn set_mark(tx: &Tx, lease: &Lease) -> Result<()> {
-    let mut values = mark(lease);
-    values.push(lease.generation().into());
-    execute(
-        &tx.conn,
-        "INSERT INTO collections (partner_id, mapping_id, name, staged) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (partner_id, mapping_id, name) DO UPDATE SET staged = excluded.staged",
-        values,
-    )
-    .await?;
-    Ok(())
-}
-
-/// Whether an attempt wrote something and died before it was published or taken back.
-async fn take_mark(tx: &Tx, lease: &Lease) -> Result<bool> {
-    let taken = query_all(
-        &tx.conn,
-        "UPDATE collections SET staged = 0
-         WHERE partner_id = $1 AND mapping_id = $2 AND name = $3 AND staged > 0 RETURNING staged",
-        mark(lease),
-    )
-    .await?;
-    Ok(!taken.is_empty())
-}
-
-/// Shows this generation to readers.
-async fn publish(tx: &Tx, lease: &Lease) -> Result<()> {
-    take_mark(tx, lease).await?;
-    let mut values = write::keys(lease);
-    values.extend([
-        lease.run.kind.as_str().into(),
-        lease.generation().into(),
-        lease.scope().now().into(),
-    ]);
-    execute(
-        &tx.conn,
-        "UPDATE snapshots SET published = $4, published_at = $5
-         WHERE partner_id = $1 AND mapping_id = $2 AND kind = $3",
-        values,
-    )
-    .await?;
-    Ok(())
 }

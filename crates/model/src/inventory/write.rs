@@ -380,16 +380,14 @@ pub(super) async fn remove_unseen(tx: &Tx, lease: &Lease, table: &'static Table)
     Ok(execute(&tx.conn, &sql, values).await?)
 }
 
-/// The same of these parents alone.
-pub(super) async fn remove_unseen_of(
+/// The same of those whose column has one of these values, each of which was read whole.
+pub(super) async fn remove_unseen_by(
     tx: &Tx,
     lease: &Lease,
     table: &'static Table,
+    column: &'static str,
     parents: &[String],
 ) -> Result<u64> {
-    let Some(column) = table.parent else {
-        return Ok(0);
-    };
     let mut values = keys(lease);
     values.push(lease.generation().into());
     values.push(lease.scope().now().into());
@@ -513,22 +511,15 @@ pub(super) async fn empty(
     Ok(empty)
 }
 
-/// Directories of Microsoft's own applications (source: Entra's list of first-party applications).
-const MICROSOFT: [&str; 2] = [
-    "f8cdef31-a31e-4b4a-93e4-5f571e91255a",
-    "72f988bf-86f1-41af-91ab-2d7cd011db47",
-];
-
-/// Ids of the service principals that readers see and that are not Microsoft's own.
-pub async fn foreign_principals(lease: &Lease) -> Result<Vec<String>> {
+/// Ids of the service principals that readers see and that have application roles to give.
+pub async fn resources(lease: &Lease) -> Result<Vec<String>> {
     let mut values = keys(lease);
     values.push(lease.published().into());
-    values.extend(MICROSOFT.map(Value::from));
     query_all(
         lease.scope().db().conn(),
         "SELECT id FROM service_principals
          WHERE partner_id = $1 AND mapping_id = $2 AND since <= $3 AND until > $3
-            AND COALESCE(app_owner_organization_id, '') NOT IN ($4, $5) ORDER BY id",
+            AND app_roles <> '{}' ORDER BY id",
         values,
     )
     .await?

@@ -283,6 +283,18 @@ impl Lease {
     ) -> Result<()> {
         let tx = self.scope.db().begin().await?;
         self.leave_in(&tx, state, at, failure).await?;
+        // Nothing of this attempt was published, so nothing of it counts as read.
+        let sql = match state {
+            RunState::Retrying => {
+                "DELETE FROM run_collectors WHERE partner_id = $1 AND run_id = $2"
+            }
+            _ => {
+                "UPDATE run_collectors SET state = 'cancelled'
+                 WHERE partner_id = $1 AND run_id = $2 AND state IN ('succeeded', 'partial')"
+            }
+        };
+        let key = vec![self.run.partner_id.into(), self.run.id.into()];
+        execute(&tx.conn, sql, key).await?;
         tx.commit().await
     }
 

@@ -1,6 +1,6 @@
 //! Application roles that service principals were given. Graph does not tell when these change, so
-//! they are read of every service principal that does not belong to Microsoft, and of all of them
-//! whenever all were read.
+//! they are read in every run: of each service principal when all of these were read, else of each
+//! resource that has roles to give, which are few, and of the service principals that changed.
 
 use futures_util::future::BoxFuture;
 use graph::{Request, types};
@@ -21,32 +21,52 @@ pub(crate) const ENTRY: Entry = Entry {
 
 fn run<'a>(pass: &'a Pass<'a>) -> BoxFuture<'a, Result<(), Stop>> {
     Box::pin(async move {
+        let stage = pass.stage;
         let all = pass.found.take(ALL).is_some();
-        let mut principals = pass.found.take(NAME).unwrap_or_default();
-        if !all {
-            principals.extend(inventory::foreign_principals(pass.lease()).await?);
-            principals.sort_unstable();
-            principals.dedup();
-        }
-        pass.stage
-            .expect(NAME, pass.stage.present::<AppRoleAssignmentRow>().await?);
-        let request = |principal: &str| {
+        let principals = pass.found.take(NAME).unwrap_or_default();
+        stage.expect(NAME, stage.present::<AppRoleAssignmentRow>().await?);
+        let given = |principal: &str| {
             Request::get(format!("/servicePrincipals/{principal}/appRoleAssignments")).top(999)
         };
-        let read = fan_out(pass, NAME, principals.clone(), request, assignment).await?;
+        let own = |principal: &str, wire| Some(assignment(principal, wire));
+        let (mut unread, mut error) = fan_out(pass, NAME, principals.clone(), given, own).await?;
         if all {
-            return end_fan_out::<AppRoleAssignmentRow>(pass, NAME, read).await;
+            return end_fan_out::<AppRoleAssignmentRow>(pass, NAME, (unread, error)).await;
         }
-        let (unread, error) = read;
-        principals.retain(|id| !unread.contains(id));
-        let stage = pass.stage;
-        stage
-            .complete_of::<AppRoleAssignmentRow>(NAME, principals)
-            .await?;
+        end(pass, "principal_id", principals, &unread).await?;
+        let resources = inventory::resources(pass.lease()).await?;
+        let taken = |resource: &str| {
+            Request::get(format!("/servicePrincipals/{resource}/appRoleAssignedTo")).top(999)
+        };
+        let (missing, why) = fan_out(pass, NAME, resources.clone(), taken, of_resource).await?;
+        end(pass, "resource_id", resources, &missing).await?;
+        unread.extend(missing);
+        error = error.or(why);
         stage.guard::<AppRoleAssignmentRow>(NAME).await?;
         stage.read_to(NAME, None, pass.now(), false);
         error.map_or(Ok(()), |error| Err(Stop::Partly(unread.len(), error)))
     })
+}
+
+/// Ends what was not seen of those that were read.
+async fn end(
+    pass: &Pass<'_>,
+    column: &'static str,
+    mut read: Vec<String>,
+    unread: &[String],
+) -> Result<(), Stop> {
+    read.retain(|id| !unread.contains(id));
+    let stage = pass.stage;
+    stage
+        .complete_by::<AppRoleAssignmentRow>(NAME, column, read)
+        .await?;
+    Ok(())
+}
+
+/// Users and groups take roles as well; theirs are no permissions of applications.
+fn of_resource(_: &str, wire: types::AppRoleAssignment) -> Option<AppRoleAssignmentRow> {
+    let is_application = wire.principal_type.as_deref() == Some("ServicePrincipal");
+    is_application.then(|| assignment(&wire.principal_id.clone(), wire))
 }
 
 fn assignment(principal: &str, wire: types::AppRoleAssignment) -> AppRoleAssignmentRow {

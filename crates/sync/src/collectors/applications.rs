@@ -9,14 +9,7 @@ use crate::collector::{Entry, Pass, Read, Reader, Stop, fan_out, sort_changes};
 
 const NAME: &str = "applications";
 
-pub(crate) const ENTRY: Entry = Entry {
-    name: NAME,
-    permission: "Application.Read.All",
-    feature: None,
-    after: None,
-    absent_from: |_| None,
-    run,
-};
+pub(crate) const ENTRY: Entry = Entry::new(NAME, "Application.Read.All", run);
 
 fn run<'a>(pass: &'a Pass<'a>) -> BoxFuture<'a, Result<(), Stop>> {
     Box::pin(collect(pass))
@@ -29,7 +22,8 @@ async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
         .expand("owners($select=id,displayName,userPrincipalName)")
         .top(999);
     let changes = Request::get("/applications/delta").select(types::Application::LISTED);
-    let mut reader = Reader::<types::Application>::open(pass, NAME, list, Some(changes)).await?;
+    let mut reader =
+        Reader::<types::Application>::open(pass, NAME, None, list, Some(changes)).await?;
     if reader.is_whole() {
         stage.expect(NAME, stage.present::<ApplicationRow>().await?);
     }
@@ -62,7 +56,7 @@ async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
         |application| {
             Request::get(format!("/applications/{application}/owners")).select(types::Owner::SELECT)
         },
-        owner,
+        |application, wire| Some(owner(application, wire)),
     )
     .await?;
     if let Some(error) = error {
@@ -77,7 +71,7 @@ async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
     } else {
         owned.retain(|id| !unread.contains(id));
         stage
-            .complete_of::<ApplicationOwnerRow>(NAME, owned)
+            .complete_by::<ApplicationOwnerRow>(NAME, "application_id", owned)
             .await?;
     }
     stage.guard::<ApplicationRow>(NAME).await?;
@@ -110,7 +104,7 @@ async fn changed(
     let (applications, gone) = sort_changes(changes, |a: &types::Application| &a.id);
     let ids = write(pass, applications).await?;
     stage
-        .complete_of::<ApplicationCredentialRow>(NAME, ids.clone())
+        .complete_by::<ApplicationCredentialRow>(NAME, "application_id", ids.clone())
         .await?;
     stage
         .remove_of::<ApplicationCredentialRow>(NAME, gone.clone())

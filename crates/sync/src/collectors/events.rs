@@ -30,12 +30,8 @@ trait Event: 'static {
 
 const fn entry<E: Event>(permission: &'static str, feature: Feature) -> Entry {
     Entry {
-        name: E::NAME,
-        permission,
         feature: Some(feature),
-        after: None,
-        absent_from: |_| None,
-        run: run::<E>,
+        ..Entry::new(E::NAME, permission, run::<E>)
     }
 }
 

@@ -29,7 +29,7 @@ fn run<'a>(pass: &'a Pass<'a>) -> BoxFuture<'a, Result<(), Stop>> {
                 .select(types::DirectoryObject::SELECT)
                 .top(999)
         };
-        let read = fan_out(pass, NAME, groups, request, member).await?;
+        let read = fan_out(pass, NAME, groups, request, |g, m| Some(member(g, m))).await?;
         end_fan_out::<MemberRow>(pass, NAME, read).await
     })
 }

@@ -10,14 +10,7 @@ use crate::collector::{Entry, Pass, Read, Reader, Stop, fan_out, sort_changes};
 
 pub(crate) const NAME: &str = "groups";
 
-pub(crate) const ENTRY: Entry = Entry {
-    name: NAME,
-    permission: "GroupMember.Read.All",
-    feature: None,
-    after: None,
-    absent_from: |_| None,
-    run,
-};
+pub(crate) const ENTRY: Entry = Entry::new(NAME, "GroupMember.Read.All", run);
 
 /// `$expand` gives at most so many (source: Graph's query parameters); a list as long may be longer.
 pub(super) const EXPANDED: usize = 20;
@@ -38,7 +31,9 @@ async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
         .chain(["members", "owners"])
         .collect();
     let changes = Request::get("/groups/delta").select(&with_relations);
-    let mut reader = Reader::<types::Group>::open(pass, NAME, list, Some(changes)).await?;
+    let mut reader =
+        Reader::<types::Group>::open(pass, NAME, Some(group_members::NAME), list, Some(changes))
+            .await?;
     if reader.is_whole() {
         stage.expect(NAME, stage.present::<GroupRow>().await?);
     }
@@ -58,7 +53,7 @@ async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
                 Request::get(format!("/groups/{group}/owners"))
                     .select(types::DirectoryObject::SELECT)
             },
-            owner,
+            |group, wire| Some(owner(group, wire)),
         )
         .await?;
         if let Some(error) = error {

@@ -14,12 +14,8 @@ use crate::collector::{Entry, Pass, Stop};
 const NAME: &str = "mfa_registrations";
 
 pub(crate) const ENTRY: Entry = Entry {
-    name: NAME,
-    permission: "AuditLog.Read.All",
     feature: Some(Feature::Mfa),
-    after: None,
-    absent_from: |_| None,
-    run,
+    ..Entry::new(NAME, "AuditLog.Read.All", run)
 };
 
 fn run<'a>(pass: &'a Pass<'a>) -> BoxFuture<'a, Result<(), Stop>> {

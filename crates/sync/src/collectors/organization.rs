@@ -7,14 +7,7 @@ use crate::collector::{Entry, Pass, Stop};
 
 pub(crate) const NAME: &str = "organization";
 
-pub(crate) const ENTRY: Entry = Entry {
-    name: NAME,
-    permission: "Organization.Read.All",
-    feature: None,
-    after: None,
-    absent_from: |_| None,
-    run,
-};
+pub(crate) const ENTRY: Entry = Entry::new(NAME, "Organization.Read.All", run);
 
 fn run<'a>(pass: &'a Pass<'a>) -> BoxFuture<'a, Result<(), Stop>> {
     Box::pin(async move {

@@ -14,12 +14,8 @@ use crate::collector::{Entry, Pass, Stop};
 const NAME: &str = "secure_scores";
 
 pub(crate) const ENTRY: Entry = Entry {
-    name: NAME,
-    permission: "SecurityEvents.Read.All",
-    feature: None,
-    after: None,
     absent_from: |cloud| (!cloud.has_secure_scores).then_some("This cloud has no Secure Score."),
-    run,
+    ..Entry::new(NAME, "SecurityEvents.Read.All", run)
 };
 
 /// Days that Microsoft keeps.

@@ -11,14 +11,7 @@ use crate::collector::{Entry, Pass, Read, Reader, Stop, sort_changes};
 
 pub(crate) const NAME: &str = "service_principals";
 
-pub(crate) const ENTRY: Entry = Entry {
-    name: NAME,
-    permission: "Application.Read.All",
-    feature: None,
-    after: None,
-    absent_from: |_| None,
-    run,
-};
+pub(crate) const ENTRY: Entry = Entry::new(NAME, "Application.Read.All", run);
 
 fn run<'a>(pass: &'a Pass<'a>) -> BoxFuture<'a, Result<(), Stop>> {
     Box::pin(collect(pass))
@@ -30,8 +23,14 @@ async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
         .select(types::ServicePrincipal::LISTED)
         .top(999);
     let changes = Request::get("/servicePrincipals/delta").select(types::ServicePrincipal::LISTED);
-    let mut reader =
-        Reader::<types::ServicePrincipal>::open(pass, NAME, list, Some(changes)).await?;
+    let mut reader = Reader::<types::ServicePrincipal>::open(
+        pass,
+        NAME,
+        Some(app_role_assignments::NAME),
+        list,
+        Some(changes),
+    )
+    .await?;
     if reader.is_whole() {
         stage.expect(NAME, stage.present::<ServicePrincipalRow>().await?);
     }

@@ -1,0 +1,78 @@
+//! Processes of their own, and what they cost.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+pub struct Process(pub Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts the release binary and reads its output up to a line that begins with `last`.
+pub fn start(args: &[&str], last: &str) -> (Process, String) {
+    let mut child = Command::new(binary())
+        .args(args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut printed = String::new();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    while let Some(Ok(line)) = lines.next() {
+        printed.push_str(&line);
+        printed.push('\n');
+        if line.starts_with(last) {
+            break;
+        }
+    }
+    // Nothing more is read: the rest goes nowhere.
+    std::thread::spawn(move || for _ in lines {});
+    (Process(child), printed)
+}
+
+pub fn binary() -> PathBuf {
+    let mut path = std::env::current_exe().unwrap();
+    while !path.join("tenantry").is_file() {
+        assert!(path.pop(), "build the binary first: cargo build --release");
+    }
+    path.join("tenantry")
+}
+
+pub fn after<'a>(text: &'a str, mark: &str) -> &'a str {
+    let rest = text.split(mark).nth(1).unwrap();
+    rest.split_whitespace().next().unwrap()
+}
+
+pub fn number(name: &str, or: usize) -> usize {
+    let mut arguments = std::env::args();
+    arguments.find(|a| a == name);
+    arguments.next().and_then(|n| n.parse().ok()).unwrap_or(or)
+}
+
+/// Peak resident memory of a process in MB.
+pub fn peak(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    after(&status, "VmHWM:").parse::<f64>().unwrap() / 1024.0
+}
+
+/// Processor time of a process so far, of user and system together.
+pub fn cpu(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // Fields after the name, which may hold spaces: utime and stime are the 12th and 13th of them,
+    // in hundredths of a second.
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
