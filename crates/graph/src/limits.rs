@@ -178,12 +178,15 @@ const GUARD: Duration = Duration::from_millis(100);
 /// The longest that one answer holds up others than who asked: as long as a request waits.
 const LONGEST_PAUSE: Duration = crate::client::MAX_WAIT;
 
+/// Until when nobody asks a service of a tenant as an application.
+type Pauses = HashMap<(Service, Uuid, Uuid), Instant>;
+
 /// Keeps the limits; shared by all clients of the process.
 #[derive(Clone)]
 pub struct Limiter {
     slots: Arc<dyn Slots>,
     grants: Arc<Mutex<HashMap<String, Grant>>>,
-    pauses: Arc<Mutex<HashMap<(Service, Uuid, Uuid), Instant>>>,
+    pauses: Arc<Mutex<Pauses>>,
 }
 
 impl std::fmt::Debug for Limiter {
@@ -261,7 +264,7 @@ impl Limiter {
         }
     }
 
-    fn locked_pauses(&self) -> std::sync::MutexGuard<'_, HashMap<(Service, Uuid, Uuid), Instant>> {
+    fn locked_pauses(&self) -> std::sync::MutexGuard<'_, Pauses> {
         self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -404,6 +404,9 @@ fn changed<C: Collector>(changes: Vec<Change<C::Wire>>) -> (Vec<C::Row>, Vec<Str
     (rows, gone)
 }
 
+/// Objects, and the first pages of what belongs to each.
+type Batch<'a, W> = BoxFuture<'a, Result<(Vec<String>, Vec<Part<'a, W>>), Stop>>;
+
 /// Reads what belongs to each of many objects, twenty at a time; each is written when it was read to
 /// its end. Answers those that could not be read, and why the first of them could not.
 pub(crate) async fn fan_out<W, O>(
@@ -417,7 +420,7 @@ where
     W: DeserializeOwned + Send,
     O: Object,
 {
-    let mut batches: Vec<BoxFuture<'_, Result<(Vec<String>, Vec<Part<'_, W>>), Stop>>> = vec![];
+    let mut batches: Vec<Batch<'_, W>> = vec![];
     for parents in parents.chunks(BATCH) {
         let parents = parents.to_vec();
         batches.push(Box::pin(async move {
