@@ -179,9 +179,10 @@ async function walk(browser, script) {
     await page.getByRole('button', { name: 'Finish' }).click();
     await page.getByText('1 mapping was saved').waitFor();
 
-    // Sync now, watched live. Slow pages leave time to look.
+    // Sync now, watched live: everybody changed, and slow pages leave time to look.
+    await tell(microsoft, 'changes', { directory: 'tailspin.example', every: '1' });
     await fetch(`${microsoft}_sim/faults`, { method: 'POST', headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ path: '/v1.0/users?', kind: { slow: { ms: 700 } }, times: 100000 }) });
+      body: JSON.stringify({ path: '/v1.0/users', kind: { slow: { ms: 700 } }, times: 100000 }) });
     const settled = async () => {
       for (let i = 0; i < 200; i += 1) {
         await page.goto(`${root}/jobs?state=running`);
@@ -392,8 +393,9 @@ async function renewal(page, { root, microsoft, clientId, look, heading }) {
   await look('credential-tested');
   // A sync under way, each page slow; the secret in use ends after its renewal, or before it.
   for (const order of ['expiring', 'expired']) {
+    await tell(microsoft, 'changes', { directory: 'tailspin.example', every: '1' });
     await fetch(`${microsoft}_sim/faults`, { method: 'POST', headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ path: '/v1.0/users?', kind: { slow: { ms: 400 } }, times: 100000 }) });
+      body: JSON.stringify({ path: '/v1.0/users', kind: { slow: { ms: 400 } }, times: 100000 }) });
     await page.goto(`${root}/companies`);
     await page.getByRole('link', { name: 'Tailspin', exact: true }).click();
     await page.getByRole('button', { name: 'Sync now' }).click();

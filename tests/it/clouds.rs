@@ -44,7 +44,7 @@ fn in_china_and_for_the_us_government_what_is_not_there_is_said() {
         let score = app
             .settled(&app.newest_run(&mapping, "secure_score").await)
             .await;
-        assert_eq!(score["state"], "failed", "{score}");
+        assert_eq!(score["state"], "partial", "{score}");
         skipped(&score, "secure_scores", "no Secure Score");
 
         let app = like("usgov_l4").await;

@@ -407,13 +407,17 @@ fn chains(entries: &[&'static Entry]) -> Vec<Vec<&'static Entry>> {
 
 fn overall(states: &[CollectorState]) -> RunState {
     let succeeded = |state: &CollectorState| *state == CollectorState::Succeeded;
-    let partial = |state: &CollectorState| *state == CollectorState::Partial;
+    let stands = |state: &CollectorState| {
+        matches!(state, CollectorState::Succeeded | CollectorState::Partial)
+    };
+    let failed = |state: &CollectorState| *state == CollectorState::Failed;
     if states.iter().all(succeeded) {
         RunState::Completed
-    } else if states.iter().any(|s| succeeded(s) || partial(s)) {
-        RunState::Partial
-    } else {
+    } else if states.iter().any(failed) && !states.iter().any(stands) {
         RunState::Failed
+    } else {
+        // What the tenant or its cloud does not have is no failure.
+        RunState::Partial
     }
 }
 
