@@ -182,7 +182,7 @@ async function walk(browser, script) {
     // Sync now, watched live: everybody changed, and slow pages leave time to look.
     await tell(microsoft, 'changes', { directory: 'tailspin.example', every: '1' });
     await fetch(`${microsoft}_sim/faults`, { method: 'POST', headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ path: '/v1.0/users', kind: { slow: { ms: 1500 } }, times: 100000 }) });
+      body: JSON.stringify({ path: '/v1.0/users', kind: { slow: { ms: 6000 } }, times: 100000 }) });
     const settled = async () => {
       for (let i = 0; i < 200; i += 1) {
         await page.goto(`${root}/jobs?state=running`);
