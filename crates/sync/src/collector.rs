@@ -217,6 +217,7 @@ enum Source<'a, W> {
 pub(crate) struct Reader<'a, W> {
     pass: &'a Pass<'a>,
     name: &'static str,
+    with: Option<&'static str>,
     list: Request,
     changes: Option<Request>,
     source: Source<'a, W>,
@@ -231,7 +232,7 @@ impl<'a, W: DeserializeOwned + Send> Reader<'a, W> {
     pub(crate) async fn open(
         pass: &'a Pass<'a>,
         name: &'static str,
-        with: Option<&str>,
+        with: Option<&'static str>,
         list: Request,
         changes: Option<Request>,
     ) -> Result<Self, Stop> {
@@ -245,6 +246,7 @@ impl<'a, W: DeserializeOwned + Send> Reader<'a, W> {
             source: Source::Whole(pass.client.pages(&list)),
             pass,
             name,
+            with,
             list,
             changes,
             link: None,
@@ -319,7 +321,11 @@ impl<'a, W: DeserializeOwned + Send> Reader<'a, W> {
                     self.name.replace('_', " ")
                 ),
             );
-            self.pass.stage.abandon(self.name).await?;
+            // What belongs to the objects came with their changes, and is read anew as well.
+            for name in [Some(self.name), self.with].into_iter().flatten() {
+                self.pass.stage.abandon(name).await?;
+                self.pass.found.take(name);
+            }
             self.read_whole().await?;
         }
     }

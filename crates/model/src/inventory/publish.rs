@@ -75,7 +75,7 @@ pub(super) async fn save_collection(
     values.extend([
         p.name.into(),
         cursor.link.clone().filter(|_| !is_held).into(),
-        cursor.at.into(),
+        Some(cursor.at).filter(|_| !is_held).into(),
         now.into(),
         cursor.full.then_some(now).into(),
         is_held.then_some(now).into(),

@@ -655,14 +655,20 @@ impl Stage {
                 std::mem::take(&mut buffer.events),
             )
         };
-        let effects = self.write(&tx, writes).await?;
+        // A run that failed publishes nothing: no cursor may move past what nobody will see, and
+        // nothing more is written that the next run would have to take back.
+        let is_published = state != RunState::Failed;
+        let effects = match is_published {
+            true => self.write(&tx, writes).await?,
+            false => vec![],
+        };
         let changed = self.apply(&effects);
         self.save(&tx, &changed, &events).await?;
-        let all: Vec<Progress> = self.lock().progress.values().cloned().collect();
-        for progress in &all {
-            publish::save_collection(&tx, &self.lease, progress, self.began).await?;
-        }
-        if state != RunState::Failed {
+        if is_published {
+            let all: Vec<Progress> = self.lock().progress.values().cloned().collect();
+            for progress in &all {
+                publish::save_collection(&tx, &self.lease, progress, self.began).await?;
+            }
             publish::publish(&tx, &self.lease).await?;
         }
         self.lease.leave_in(&tx, state, retry_at, failure).await?;
