@@ -161,7 +161,57 @@ const LISTS: &[(&str, &str, &[&str])] = &[
     ),
     ("skus", "/subscribedSkus", &["id", "skuId", "servicePlans"]),
     ("domains", "/domains", &["id", "authenticationType"]),
+    (
+        "organization",
+        "/organization",
+        &["id", "displayName", "verifiedDomains"],
+    ),
+    (
+        "managed",
+        "/deviceManagement/managedDevices?$top=999&$select=id,deviceName,azureADDeviceId,userId,userPrincipalName,operatingSystem,osVersion,manufacturer,model,serialNumber,complianceState,managementAgent,managedDeviceOwnerType,isEncrypted,jailBroken,enrolledDateTime,lastSyncDateTime",
+        &[
+            "id",
+            "deviceName",
+            "azureADDeviceId",
+            "userId",
+            "operatingSystem",
+            "osVersion",
+            "complianceState",
+            "lastSyncDateTime",
+        ],
+    ),
+    (
+        "active_roles",
+        "/directoryRoles?$select=id,displayName,description,roleTemplateId",
+        &["id", "displayName", "description", "roleTemplateId"],
+    ),
+    (
+        "eligibilities",
+        "/roleManagement/directory/roleEligibilityScheduleInstances?$expand=principal",
+        &["id", "principalId", "roleDefinitionId", "memberType"],
+    ),
+    (
+        "risky",
+        "/identityProtection/riskyUsers?$top=500",
+        &["id", "userPrincipalName", "riskLevel", "riskState"],
+    ),
+    (
+        "detections",
+        "/identityProtection/riskDetections?$top=500",
+        &[
+            "id",
+            "userId",
+            "riskEventType",
+            "riskLevel",
+            "detectedDateTime",
+        ],
+    ),
 ];
+
+/// What the many small tenants are measured without, here as in the product.
+const ACTIVITY: &[&str] = &["activity"];
+
+const GRANTED: &[&str] = &["id", "appRoleId", "resourceId"];
 
 /// What belongs to each: table, the list before it, its address around the id, and its columns.
 const PARTS: &[(&str, &str, &str, &str, &[&str])] = &[
@@ -227,12 +277,30 @@ impl Floor {
         serde_json::from_slice(&bytes).unwrap()
     }
 
+    /// The permissions that the tenant granted to the application.
+    async fn granted(&mut self, world: &World, tenant: &str, token: &str) {
+        let principals = format!("{}v1.0/servicePrincipals", world.root);
+        let own = format!("{principals}(appId='{}')?$select=id", world.client_id);
+        let principal = self.body(self.http.get(own), token).await;
+        let list = format!(
+            "{principals}/{}/appRoleAssignments",
+            principal["id"].as_str().unwrap()
+        );
+        let body = self.body(self.http.get(list), token).await;
+        let items = body["value"].as_array().unwrap();
+        let rows: Vec<_> = items
+            .iter()
+            .map(|item| texts(&[tenant], item, GRANTED))
+            .collect();
+        self.insert("granted", &rows);
+    }
+
     async fn tenant(&mut self, world: &World, tenant: &str) {
         let token = token(&self.http, world, tenant).await;
+        self.granted(world, tenant, &token).await;
         let mut ids: std::collections::HashMap<&str, Vec<String>> = Default::default();
         for (table, first, columns) in LISTS {
-            // The many small tenants are measured without it, as the product reads them.
-            if *table == "activity" && world.tenants.len() > 1 {
+            if ACTIVITY.contains(table) && world.tenants.len() > 1 {
                 continue;
             }
             let mut next = Some(format!("{}v1.0{first}", world.root));
@@ -314,6 +382,7 @@ pub async fn run(world: World, path: &Path) {
     for (table, _, columns) in LISTS {
         floor.table(table, columns, false);
     }
+    floor.table("granted", GRANTED, false);
     for (table, _, _, _, columns) in PARTS {
         floor.table(table, columns, true);
     }

@@ -56,6 +56,10 @@ pub fn number(name: &str, or: usize) -> usize {
     arguments.next().and_then(|n| n.parse().ok()).unwrap_or(or)
 }
 
+pub fn flag(name: &str) -> bool {
+    std::env::args().any(|a| a == name)
+}
+
 /// Peak resident memory of a process in MB.
 pub fn peak(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

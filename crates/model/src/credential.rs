@@ -403,9 +403,16 @@ pub async fn note_result(
         Ok(()) => {
             execute(
                 conn,
+                // Thousands of runs a day use one credential: to the minute is near enough.
                 "UPDATE credentials SET state = 'active', last_success_at = $1
-                 WHERE partner_id = $2 AND id = $3 AND state <> 'revoked'",
-                vec![now.into(), scope.partner().into(), id.into()],
+                 WHERE partner_id = $2 AND id = $3 AND state <> 'revoked'
+                    AND (state <> 'active' OR last_success_at IS NULL OR last_success_at < $4)",
+                vec![
+                    now.into(),
+                    scope.partner().into(),
+                    id.into(),
+                    now.plus_minutes(-1).into(),
+                ],
             )
             .await?
         }

@@ -96,7 +96,7 @@ impl Db {
             .pragma("secure_delete", "ON")
             .pragma("cache_size", "-6000")
             .pragma("temp_store", "MEMORY")
-            .statement_cache_capacity(64);
+            .statement_cache_capacity(256);
         let pool = SqlitePoolOptions::new()
             .max_connections(6)
             .acquire_timeout(Duration::from_secs(30))
@@ -251,6 +251,27 @@ fn statement(conn: &impl ConnectionTrait, sql: &str, values: Vec<Value>) -> Stat
         text.push_str(&part[digits..]);
     }
     Statement::from_sql_and_values(backend, text, bound)
+}
+
+/// `$from, $from+1, …`, so many.
+pub(crate) fn placeholders(from: usize, count: usize) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(count * 7);
+    for i in 0..count {
+        if i > 0 {
+            text.push(',');
+        }
+        let _ = write!(text, "${}", from + i);
+    }
+    text
+}
+
+/// `($1, $2), ($3, $4), …`: so many rows of so many parameters.
+pub(crate) fn rows(count: usize, of: usize) -> String {
+    let rows: Vec<String> = (0..count)
+        .map(|row| format!("({})", placeholders(1 + row * of, of)))
+        .collect();
+    rows.join(", ")
 }
 
 /// Runs SQL with `$1`-style parameters; answers the number of rows affected.

@@ -1,10 +1,10 @@
 //! The timeline of a run: what happened, in words, numbered from 1.
 
-use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, QueryFilter, QueryOrder, QuerySelect, Value};
 
 use crate::{
     PartnerId, Result, Run, RunEvent, RunId, Scope, Timestamp,
-    db::execute,
+    db::{Tx, execute, query_one, rows},
     entity::run_event::{Column, Entity},
 };
 
@@ -31,6 +31,44 @@ pub(crate) async fn append(
         ],
     )
     .await?;
+    Ok(())
+}
+
+/// Appends lines in their order.
+pub(crate) async fn append_all(
+    tx: &Tx,
+    run: &Run,
+    events: &[(Timestamp, &'static str, String)],
+) -> Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let key: [Value; 2] = [run.partner_id.into(), run.id.into()];
+    let last = query_one(
+        &tx.conn,
+        "SELECT COALESCE(MAX(seq), 0) AS seq FROM run_events WHERE partner_id = $1 AND run_id = $2",
+        key.to_vec(),
+    )
+    .await?;
+    let mut seq: i64 = last.map_or(Ok(0), |row| row.try_get("", "seq"))?;
+    for events in events.chunks(500) {
+        let mut values = Vec::with_capacity(events.len() * 6);
+        for (at, level, message) in events {
+            seq += 1;
+            values.extend(key.iter().cloned());
+            values.extend([
+                seq.into(),
+                (*at).into(),
+                (*level).into(),
+                message.as_str().into(),
+            ]);
+        }
+        let sql = format!(
+            "INSERT INTO run_events (partner_id, run_id, seq, at, level, message) VALUES {}",
+            rows(events.len(), 6)
+        );
+        execute(&tx.conn, &sql, values).await?;
+    }
     Ok(())
 }
 

@@ -6,40 +6,46 @@ use sea_orm::Value;
 use super::{stage::Progress, write};
 use crate::{
     CollectorState, Result, Timestamp,
-    db::{Tx, execute, query_all},
+    db::{Tx, execute, query_all, rows},
     run::lease::Lease,
 };
 
-pub(super) async fn save_progress(tx: &Tx, run: &crate::Run, p: &Progress) -> Result<()> {
-    let end = p.end.clone();
-    let counts = p.counts;
-    let values: Vec<Value> = vec![
-        run.partner_id.into(),
-        run.id.into(),
-        p.name.into(),
-        p.position.into(),
-        p.state.as_str().into(),
-        counts.pages.into(),
-        counts.read.into(),
-        counts.new.into(),
-        counts.changed.into(),
-        counts.removed.into(),
-        p.expected.into(),
-        counts.requests.into(),
-        counts.throttled.into(),
-        counts.waited_ms.into(),
-        end.as_ref().and_then(|e| e.code.clone()).into(),
-        end.as_ref().and_then(|e| e.reason.clone()).into(),
-        end.and_then(|e| e.remedy).into(),
-        p.started_at.into(),
-        p.finished_at.into(),
-    ];
-    execute(
-        &tx.conn,
+/// Saves how collectors stand: all in one statement, because each waits its turn on the connection.
+pub(super) async fn save_progress(tx: &Tx, run: &crate::Run, changed: &[Progress]) -> Result<()> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let mut values: Vec<Value> = Vec::with_capacity(changed.len() * 19);
+    for p in changed {
+        let end = p.end.as_ref();
+        let counts = p.counts;
+        values.extend([
+            run.partner_id.into(),
+            run.id.into(),
+            p.name.into(),
+            p.position.into(),
+            p.state.as_str().into(),
+            counts.pages.into(),
+            counts.read.into(),
+            counts.new.into(),
+            counts.changed.into(),
+            counts.removed.into(),
+            p.expected.into(),
+            counts.requests.into(),
+            counts.throttled.into(),
+            counts.waited_ms.into(),
+            end.and_then(|e| e.code.clone()).into(),
+            end.and_then(|e| e.reason.clone()).into(),
+            end.and_then(|e| e.remedy.clone()).into(),
+            p.started_at.into(),
+            p.finished_at.into(),
+        ]);
+    }
+    let sql = format!(
         "INSERT INTO run_collectors (partner_id, run_id, name, position, state, pages, objects_read,
             objects_new, objects_changed, objects_removed, expected, requests, throttled, waited_ms,
             code, reason, remedy, started_at, finished_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+         VALUES {}
          ON CONFLICT (partner_id, run_id, name) DO UPDATE SET position = excluded.position,
             state = excluded.state, pages = excluded.pages, objects_read = excluded.objects_read,
             objects_new = excluded.objects_new, objects_changed = excluded.objects_changed,
@@ -48,57 +54,64 @@ pub(super) async fn save_progress(tx: &Tx, run: &crate::Run, p: &Progress) -> Re
             waited_ms = excluded.waited_ms, code = excluded.code, reason = excluded.reason,
             remedy = excluded.remedy, started_at = excluded.started_at,
             finished_at = excluded.finished_at",
-        values,
-    )
-    .await?;
+        rows(changed.len(), 19)
+    );
+    execute(&tx.conn, &sql, values).await?;
     Ok(())
 }
 
-/// A collection that was read moves its cursor; a fall that is held back keeps it from moving, so
-/// that the next pass reads the whole. A confirmation that came while this pass was reading is for
-/// the next one.
-pub(super) async fn save_collection(
+/// Collections that were read move their cursors; a fall that is held back keeps one from moving, so
+/// that the next pass reads the whole. A confirmation that came while this pass was reading (it
+/// `began` before) is for the next one.
+pub(super) async fn save_collections(
     tx: &Tx,
     lease: &Lease,
-    p: &Progress,
+    all: &[Progress],
     began: Timestamp,
 ) -> Result<()> {
-    let Some(cursor) = &p.cursor else {
-        return Ok(());
-    };
-    if !matches!(p.state, CollectorState::Succeeded | CollectorState::Partial) {
+    let now = lease.scope().now();
+    let mut values: Vec<Value> = vec![];
+    let mut count = 0;
+    for p in all {
+        let stands = matches!(p.state, CollectorState::Succeeded | CollectorState::Partial);
+        let Some(cursor) = p.cursor.as_ref().filter(|_| stands) else {
+            continue;
+        };
+        let is_held = p.held.is_some();
+        values.extend(write::keys(lease));
+        values.extend([
+            p.name.into(),
+            cursor.link.clone().filter(|_| !is_held).into(),
+            Some(cursor.at).filter(|_| !is_held).into(),
+            now.into(),
+            cursor.full.then_some(now).into(),
+            is_held.then_some(now).into(),
+            p.held.map(|(missing, _)| missing).into(),
+            p.held.map(|(_, known)| known).into(),
+        ]);
+        count += 1;
+    }
+    if count == 0 {
         return Ok(());
     }
-    let is_held = p.held.is_some();
-    let now = lease.scope().now();
-    let mut values = write::keys(lease);
-    values.extend([
-        p.name.into(),
-        cursor.link.clone().filter(|_| !is_held).into(),
-        Some(cursor.at).filter(|_| !is_held).into(),
-        now.into(),
-        cursor.full.then_some(now).into(),
-        is_held.then_some(now).into(),
-        p.held.map(|(missing, _)| missing).into(),
-        p.held.map(|(_, known)| known).into(),
-        began.into(),
-    ]);
-    execute(
-        &tx.conn,
+    values.push(began.into());
+    let sql = format!(
         "INSERT INTO collections (partner_id, mapping_id, name, cursor, cursor_at, read_at, full_at,
             held_at, held_missing, held_known)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         VALUES {}
          ON CONFLICT (partner_id, mapping_id, name) DO UPDATE SET cursor = excluded.cursor,
             cursor_at = excluded.cursor_at, read_at = excluded.read_at,
             full_at = COALESCE(excluded.full_at, collections.full_at),
             held_at = CASE WHEN excluded.held_at IS NULL THEN NULL
                 ELSE COALESCE(collections.held_at, excluded.held_at) END,
             held_missing = excluded.held_missing, held_known = excluded.held_known,
-            confirmed_at = CASE WHEN excluded.held_at IS NOT NULL AND collections.confirmed_at >= $11
+            confirmed_at = CASE WHEN excluded.held_at IS NOT NULL
+                    AND collections.confirmed_at >= ${}
                 THEN collections.confirmed_at ELSE NULL END",
-        values,
-    )
-    .await?;
+        rows(count, 10),
+        values.len()
+    );
+    execute(&tx.conn, &sql, values).await?;
     Ok(())
 }
 

@@ -581,14 +581,8 @@ impl Stage {
         changed: &[Progress],
         events: &[(Timestamp, &'static str, String)],
     ) -> Result<()> {
-        let run = &self.lease.run;
-        for progress in changed {
-            publish::save_progress(tx, run, progress).await?;
-        }
-        for (at, level, text) in events {
-            run_event::append(&tx.conn, run.partner_id, run.id, *at, level, text).await?;
-        }
-        Ok(())
+        publish::save_progress(tx, &self.lease.run, changed).await?;
+        run_event::append_all(tx, &self.lease.run, events).await
     }
 
     fn waits(&self) -> bool {
@@ -666,9 +660,7 @@ impl Stage {
         self.save(&tx, &changed, &events).await?;
         if is_published {
             let all: Vec<Progress> = self.lock().progress.values().cloned().collect();
-            for progress in &all {
-                publish::save_collection(&tx, &self.lease, progress, self.began).await?;
-            }
+            publish::save_collections(&tx, &self.lease, &all, self.began).await?;
             publish::publish(&tx, &self.lease).await?;
         }
         self.lease.leave_in(&tx, state, retry_at, failure).await?;

@@ -7,7 +7,7 @@ use sea_orm::Value;
 use super::{OPEN, Object, Table};
 use crate::{
     Error, Result,
-    db::{Tx, execute, query_all},
+    db::{Tx, execute, placeholders, query_all},
     run::lease::{Counts, Lease},
 };
 
@@ -24,18 +24,6 @@ struct Known {
 /// Partner and mapping, as `$1` and `$2` of every statement here.
 pub(super) fn keys(lease: &Lease) -> Vec<Value> {
     vec![lease.run.partner_id.into(), lease.mapping_id().into()]
-}
-
-fn placeholders(from: usize, count: usize) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(count * 7);
-    for i in 0..count {
-        if i > 0 {
-            text.push(',');
-        }
-        let _ = write!(text, "${}", from + i);
-    }
-    text
 }
 
 /// First eight bytes of the SHA-256 of the row as JSON: tells whether it changed.
