@@ -198,14 +198,16 @@ impl Product {
         }
     }
 
-    /// Runs of directories that have not ended.
-    async fn open(&self) -> u64 {
-        let mut open = 0;
+    /// Whether runs of directories have not ended.
+    async fn is_busy(&self) -> bool {
         for state in ["queued", "running", "retrying"] {
-            let path = format!("/runs?kind=directory&state={state}&limit=1&total=true");
-            open += self.send(&path, None).await["total"].as_u64().unwrap();
+            let path = format!("/runs?kind=directory&state={state}&limit=1");
+            let page = self.send(&path, None).await;
+            if !page["value"].as_array().unwrap().is_empty() {
+                return true;
+            }
         }
-        open
+        false
     }
 
     /// Requests of all runs.
@@ -447,7 +449,7 @@ async fn drained(
     let workers: Vec<Process> = (0..processes)
         .map(|_| start(&arguments, "Worker started").0)
         .collect();
-    while product.open().await > 0 {
+    while product.is_busy().await {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let mut cost = Cost {

@@ -86,9 +86,10 @@ async fn look_at_consents(
 
 /// The one function that hands runs to the queue.
 async fn dispatch(db: &Db, queue: &Queue) -> anyhow::Result<()> {
-    for due in run::due(db).await? {
-        queue.push(due).await?;
-        run::mark_pushed(db, due).await?;
+    let due = run::due(db).await?;
+    if !due.is_empty() {
+        queue.push(&due).await?;
+        run::mark_pushed(db, &due).await?;
     }
     Ok(())
 }

@@ -46,25 +46,31 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) async fn push(&self, due: Due) -> anyhow::Result<()> {
-        let task = Task {
-            partner: due.partner.0,
-            run: due.run.0,
-        };
-        let task = TaskBuilder::new(serde_json::to_vec(&task)?)
-            .task_id(TaskId::from_ulid(Ulid::generate()))
-            .max_attempts(1)
-            .priority(usize::try_from(due.priority).unwrap_or_default())
-            .build();
+    /// Hands runs over, all or none.
+    pub(crate) async fn push(&self, all: &[Due]) -> anyhow::Result<()> {
+        let mut tasks = Vec::with_capacity(all.len());
+        for due in all {
+            let task = Task {
+                partner: due.partner.0,
+                run: due.run.0,
+            };
+            tasks.push(
+                TaskBuilder::new(serde_json::to_vec(&task)?)
+                    .task_id(TaskId::from_ulid(Ulid::generate()))
+                    .max_attempts(1)
+                    .priority(usize::try_from(due.priority).unwrap_or_default())
+                    .build(),
+            );
+        }
         match &self.pool {
             Pool::Sqlite(pool) => {
                 let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-                apalis_sqlite::queries::push_tasks(&mut *tx, QUEUE, &[task]).await?;
+                apalis_sqlite::queries::push_tasks(&mut *tx, QUEUE, &tasks).await?;
                 tx.commit().await?;
             }
             Pool::Postgres(pool) => {
                 let mut tx = pool.begin().await?;
-                apalis_postgres::queries::push_tasks(&mut *tx, QUEUE, vec![task]).await?;
+                apalis_postgres::queries::push_tasks(&mut *tx, QUEUE, tasks).await?;
                 tx.commit().await?;
             }
         }

@@ -308,20 +308,22 @@ pub async fn due(db: &Db) -> Result<Vec<Due>> {
         .collect()
 }
 
-/// Notes that a due run was handed to the queue.
-pub async fn mark_pushed(db: &Db, due: Due) -> Result<()> {
+/// Notes that due runs were handed to the queue.
+pub async fn mark_pushed(db: &Db, all: &[Due]) -> Result<()> {
     let tx = db.begin().await?;
-    execute(
-        &tx.conn,
-        "UPDATE runs SET pushed_attempt = $1, pushed_at = $2 WHERE partner_id = $3 AND id = $4",
-        vec![
-            due.attempt.into(),
-            db.clock().now().into(),
-            due.partner.into(),
-            due.run.into(),
-        ],
-    )
-    .await?;
+    for due in all {
+        execute(
+            &tx.conn,
+            "UPDATE runs SET pushed_attempt = $1, pushed_at = $2 WHERE partner_id = $3 AND id = $4",
+            vec![
+                due.attempt.into(),
+                db.clock().now().into(),
+                due.partner.into(),
+                due.run.into(),
+            ],
+        )
+        .await?;
+    }
     tx.commit().await
 }
 
