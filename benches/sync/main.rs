@@ -29,7 +29,7 @@ use std::{
 };
 
 use floor::World;
-use process::{Process, after, binary, cpu, flag, number, peak, start};
+use process::{Process, after, binary, cpu, flag, machine, number, peak, start};
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -272,7 +272,7 @@ fn run_floor(world: &World, folder: &Path) -> Cost {
 }
 
 struct Sim {
-    _process: Process,
+    process: Process,
     root: String,
     client_id: String,
     secret: String,
@@ -304,7 +304,7 @@ fn start_sim(args: &[&str], prefix: &str) -> Sim {
         tenants: wanted
             .map(|line| after(line, "Directory: ").to_owned())
             .collect(),
-        _process: process,
+        process,
     }
 }
 
@@ -445,7 +445,7 @@ async fn drained(
         "--config",
         config.to_str().unwrap(),
     ];
-    let began = Instant::now();
+    let (began, before) = (Instant::now(), (cpu(sim.process.0.id()), machine()));
     let workers: Vec<Process> = (0..processes)
         .map(|_| start(&arguments, "Worker started").0)
         .collect();
@@ -460,6 +460,17 @@ async fn drained(
         cost.cpu += cpu(worker.0.id()).as_secs_f64();
         cost.peak = cost.peak.max(peak(worker.0.id()));
     }
+    let busy = machine() - before.1;
+    let simulator = cpu(sim.process.0.id()) - before.0;
+    println!(
+        "    of {:.0} s of processor time that the machine has in {:.0} s, {:.0} were used: the simulator {:.1}, the workers {:.1}, all else (the database server with it) {:.1}",
+        cost.wall * cores(),
+        cost.wall,
+        busy.as_secs_f64(),
+        simulator.as_secs_f64(),
+        cost.cpu,
+        (busy - simulator).as_secs_f64() - cost.cpu,
+    );
     cost.requests = product.requests().await;
     (cost, product)
 }
@@ -493,6 +504,11 @@ async fn many_tenants(tenants: usize, folder: &Path) -> bool {
         cost.cpu / floor.cpu
     );
     cost.wall / floor.wall < 1.5
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn cores() -> f64 {
+    std::thread::available_parallelism().unwrap().get() as f64
 }
 
 /// A new database on the server for tests (`scripts/postgres start DIR` starts one and says how to

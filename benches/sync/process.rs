@@ -80,3 +80,17 @@ pub fn cpu(pid: u32) -> Duration {
     let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
     Duration::from_millis(ticks * 10)
 }
+
+/// Processor time that everything on this machine used so far.
+pub fn machine() -> Duration {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap();
+    let line = stat.lines().next().unwrap();
+    // user, nice, system, idle, iowait, irq, softirq, steal; in hundredths of a second.
+    let times: Vec<u64> = line
+        .split_whitespace()
+        .skip(1)
+        .map(|n| n.parse().unwrap())
+        .collect();
+    let used = times[..3].iter().sum::<u64>() + times[5] + times[6];
+    Duration::from_millis(used * 10)
+}

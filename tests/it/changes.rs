@@ -229,7 +229,7 @@ on_both! {
         let tenant = app.consent(&credential, app.directory("Fabrikam").id).await;
         app.sim.weather(sim::Weather {
             seed: 7, throttle: 0.30, absurd: 0.0, server_error: 0.05, reset: 0.05,
-            slow: 0.02, half_body: 0.05, html: 0.03, repeat: 0.05,
+            slow: 0.02, half_body: 0.05, html: 0.03, repeat: 0.05, once: false,
         });
         let mapping = text(&app.post("/mappings", json!({ "tenant_id": tenant })).await, "id");
         let id = app.newest_run(&mapping, "directory").await;

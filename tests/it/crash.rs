@@ -1,253 +1,121 @@
 //! kill -9 in the middle of a sync, then start: the run completes by itself and the tables are those
 //! of an undisturbed run. The real binary, SQLite, a simulated cloud that is slow enough to be killed
-//! in.
+//! in. Row B25: `./scripts/assure B25` does it two hundred times.
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sim::{Fault, Kind};
+use sim::{Fault, Kind, World};
 
-use crate::app::{Database, TestApp, text};
+use crate::{
+    app::{Database, TestApp, run, text},
+    rig::{Chance, Installation, number, short},
+};
 
-/// The binary beside the test's own.
-fn binary() -> PathBuf {
-    let mut path = std::env::current_exe().unwrap();
-    path.pop();
-    if path.ends_with("deps") {
-        path.pop();
-    }
-    path.join("tenantry")
-}
-
-struct Process(Child);
-
-impl Process {
-    fn start(folder: &Path, port: u16) -> Self {
-        let config = folder.join("tenantry.toml");
-        let child = Command::new(binary())
-            .args(["serve", "--data-dir"])
-            .arg(folder.join("data"))
-            .args(["--listen", &format!("127.0.0.1:{port}"), "--config"])
-            .arg(config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-
-    fn kill(mut self) {
-        // SIGKILL: no handler runs.
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-/// Everything that readers see of what syncs wrote, without times and random ids; and that nothing
-/// else is left behind.
-fn dump(data: &Path) -> String {
-    let db = rusqlite::Connection::open(data.join("tenantry.db")).unwrap();
-    let mut out = String::new();
-    // Sign-in activity has runs of its own, which nobody waits for here.
-    let tables = model::inventory::TABLES.iter();
-    for table in tables.filter(|t| t.kind != model::RunKind::SignInActivity) {
-        let (name, kind) = (table.name, table.kind);
-        let published = format!(
-            "(SELECT published FROM snapshots s WHERE s.mapping_id = t.mapping_id AND s.kind = '{kind}')"
+/// What one run's audit rows and timeline must say: each attempt began, and how each ended.
+fn is_audited(rig: &Installation, id: &str, attempts: usize) {
+    let count = |action: &str| {
+        let sql = format!(
+            "SELECT CAST(COUNT(*) AS text) FROM audit_rows WHERE action = '{action}' AND target_id = '{id}'"
         );
-        let half: i64 = db
-            .query_row(
-                &format!("SELECT COUNT(*) FROM {name} t WHERE t.since > {published} OR (t.until > {published} AND t.until < {})", i64::MAX),
-                [],
-                |row| row.get(0),
-            )
-            .unwrap();
-        assert_eq!(half, 0, "half a sync is left in {name}");
-        let list: Vec<String> = table
-            .parent
-            .iter()
-            .chain(["id"].iter())
-            .chain(table.columns.iter().map(|(column, _)| column))
-            .map(|column| format!("quote({column})"))
-            .collect();
-        let rows: Vec<String> = db
-            .prepare(&format!(
-                "SELECT {} FROM {name} t WHERE t.since <= {published} AND t.until > {published} ORDER BY 1",
-                list.join(" || '|' || ")
-            ))
-            .unwrap()
-            .query_map([], |row| row.get(0))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
-        out.push_str(&format!("{name}: {}\n{}\n", rows.len(), rows.join("\n")));
-    }
-    out
-}
-
-struct Client {
-    http: reqwest::Client,
-    root: String,
-    token: String,
-}
-
-impl Client {
-    async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Option<Value> {
-        let mut request = self
-            .http
-            .request(
-                method.parse().unwrap(),
-                format!("{}/api/v1{path}", self.root),
-            )
-            .bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        request.send().await.ok()?.json().await.ok()
-    }
-
-    async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..1200 {
-            if let Some(found) = self.send("GET", path, None).await
-                && is_so(&found)
-            {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!(
-            "{path} did not get there: {:?}",
-            self.send("GET", path, None).await
-        );
-    }
-}
-
-/// A sync of Tailspin in a process of its own, killed `kills` times on its way; answers the dump.
-async fn synced(app: &TestApp, port: u16, kills: usize) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("tenantry.toml"), format!(
-        "[clouds.custom]\nlogin = \"{0}\"\ngraph = \"{0}\"\nlimits = \"none\"\n[worker]\nlease_seconds = 2\n", app.sim.url())).unwrap();
-    let made = Command::new(binary())
-        .args([
-            "partner",
-            "add",
-            "Halden",
-            "--owner",
-            "o@halden.example",
-            "--token",
-            "--data-dir",
-        ])
-        .arg(folder.path().join("data"))
-        .output()
-        .unwrap();
-    let printed = String::from_utf8(made.stdout).unwrap();
-    assert!(printed.contains("Invitation: http://"), "{printed}");
-    let token = printed
-        .lines()
-        .find_map(|l| l.strip_prefix("API token: "))
-        .unwrap()
-        .to_owned();
-    let mut process = Process::start(folder.path(), port);
-    let client = Client {
-        http: reqwest::Client::builder()
-            .cookie_store(true)
-            .build()
-            .unwrap(),
-        root: format!("http://127.0.0.1:{port}"),
-        token,
+        rig.sql(&sql)[0].parse::<usize>().unwrap()
     };
-    client
-        .until("/credentials", |v| v["value"].is_array())
-        .await;
-    let application = app.application();
-    let credential = client
-        .send(
-            "POST",
-            "/credentials",
-            Some(json!({
-        "name": "Main", "cloud": "custom", "directory_id": application.home,
-        "client_id": application.client_id, "client_secret": application.secret })),
-        )
-        .await
-        .unwrap();
-    let directory = app.directory("Tailspin").id;
-    let begun = client
-        .send(
-            "POST",
-            "/consent-requests",
-            Some(json!({ "credential_id": credential["id"], "directory_id": directory })),
-        )
-        .await
-        .unwrap();
-    client
-        .http
-        .get(begun["url"].as_str().unwrap())
-        .send()
-        .await
-        .unwrap();
-    let tenants = client.send("GET", "/tenants", None).await.unwrap();
-    // Each page takes a while, so that a kill meets the middle.
-    app.sim.clear_faults();
-    if kills > 0 {
-        app.sim
-            .fail_next(Fault::always("/v1.0/users?", Kind::Slow { ms: 250 }));
-    }
-    let mapping = client
-        .send(
-            "POST",
-            "/mappings",
-            Some(json!({ "tenant_id": tenants["value"][0]["id"] })),
-        )
-        .await
-        .unwrap();
-    let runs = format!("/runs?mapping_id={}&kind=directory", text(&mapping, "id"));
-    for kill in 0..kills {
-        let is_amid =
-            |v: &Value| v["value"][0]["state"] == "running" && v["value"][0]["attempt"] == kill + 1;
-        client.until(&runs, is_amid).await;
-        tokio::time::sleep(Duration::from_millis(600)).await;
-        process.kill();
-        process = Process::start(folder.path(), port);
-    }
-    let ended = client
-        .until(&runs, |v| v["value"][0]["state"] == "completed")
-        .await;
     assert_eq!(
-        ended["value"].as_array().unwrap().len(),
-        1,
-        "the same run went on: {ended}"
+        (count("run.start"), count("run.end")),
+        (attempts, attempts),
+        "run {id}"
     );
-    assert_eq!(
-        ended["value"][0]["attempt"].as_u64().unwrap(),
-        kills as u64 + 1
-    );
-    client
-        .until("/runs?kind=secure_score", |v| {
-            v["value"][0]["state"] == "completed"
-        })
-        .await;
-    process.kill();
-    dump(&folder.path().join("data"))
 }
 
 #[test]
 fn kill_9_amid_a_sync_changes_nothing_in_the_end() {
-    crate::app::run(|| async {
-        let app = TestApp::start(Database::Sqlite).await;
-        let free = || {
-            std::net::TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port()
-        };
-        let undisturbed = synced(&app, free(), 0).await;
-        assert!(undisturbed.contains("users: 5000"));
-        let killed = synced(&app, free(), 2).await;
-        assert!(undisturbed == killed, "the tables differ");
+    killed(number("TENANTRY_KILLS", 2), 5000);
+}
+
+#[test]
+#[ignore = "many minutes: ./scripts/assure B25"]
+fn kill_9_two_hundred_times() {
+    killed(number("TENANTRY_KILLS", 200), 10_000);
+}
+
+/// So many kills, up to four in each run (the fifth attempt is the last).
+fn killed(kills: usize, users: usize) {
+    run(|| async move {
+        let world = World::sized("secret-of-the-rig".into(), users, 100, users);
+        let app = TestApp::start_with(Database::Sqlite, crate::app::licensed(world), false).await;
+        let directory = app.directory("Measured").id;
+        let rig = Installation::new(&app, None);
+        let mut process = rig.serve(&[]);
+        let credential = rig.credential(&app).await;
+        let began = Instant::now();
+        let mapping = rig.connect(&credential, directory).await;
+        let path = format!("/runs?mapping_id={mapping}&kind=directory");
+        let is_over = |v: &Value| matches!(v["state"].as_str(), Some("completed" | "partial"));
+        rig.until(&path, |v| is_over(&v["value"][0])).await;
+        let usual = began.elapsed();
+        rig.until("/runs?kind=secure_score", |v| is_over(&v["value"][0]))
+            .await;
+        let undisturbed = rig.dump();
+        assert!(undisturbed.contains(&format!("users: {users}\n")));
+        let mut chance = Chance::new(25);
+        let (mut done, mut runs, mut slowest) = (0, 0, Duration::ZERO);
+        while done < kills {
+            if users < 10_000 {
+                // The short version meets the middle for certain.
+                app.sim
+                    .fail_next(Fault::always("/v1.0/users?", Kind::Slow { ms: 250 }));
+            }
+            let ask = json!({ "mapping_id": mapping, "kind": "directory", "reconcile": true });
+            let asked = rig.insist("POST", "/runs", Some(ask)).await;
+            let id = text(&asked["value"][0], "id");
+            let path = format!("/runs/{id}");
+            let mut attempts = 1;
+            for _ in 0..4.min(kills - done) {
+                let seen = rig
+                    .until(&path, |v| {
+                        v["attempt"] == attempts && v["state"] != "queued" || is_over(v)
+                    })
+                    .await;
+                if is_over(&seen) {
+                    break;
+                }
+                let most = u64::try_from(usual.as_millis()).unwrap();
+                tokio::time::sleep(Duration::from_millis(chance.below(most))).await;
+                let killed_at = Instant::now();
+                process.kill();
+                done += 1;
+                process = rig.serve(&[]);
+                let seen = rig
+                    .until(&path, |v| v["attempt"] == attempts + 1 || is_over(v))
+                    .await;
+                // Killed after its end: there is nothing to resume.
+                if seen["attempt"] == attempts {
+                    break;
+                }
+                slowest = slowest.max(killed_at.elapsed());
+                attempts += 1;
+            }
+            rig.until(&path, is_over).await;
+            runs += 1;
+            app.sim.clear_faults();
+            is_audited(&rig, &id, attempts);
+            let dump = rig.dump();
+            assert!(
+                dump == undisturbed,
+                "after {done} kills the tables differ: {} instead of {}",
+                short(&dump),
+                short(&undisturbed)
+            );
+        }
+        println!(
+            "B25: {done} kills in {runs} runs of {users} users: every dump {} (as undisturbed), slowest to resume {:.1} s, usual length {:.1} s",
+            short(&undisturbed),
+            slowest.as_secs_f64(),
+            usual.as_secs_f64()
+        );
+        assert!(
+            slowest < Duration::from_secs(5) + Duration::from_secs(1),
+            "{slowest:?}"
+        );
     });
 }

@@ -106,9 +106,7 @@ on_both! {
             (graph_error(403, "Authorization_RequestDenied"), "skipped", "User.Read.All"),
             (graph_error(404, "Request_ResourceNotFound"), "failed", "does not know"),
             (graph_error(401, "InvalidAuthenticationToken"), "failed", "token"),
-            (Kind::ForeignLink, "failed", "another server"),
             (Kind::LoopingLink, "failed", "do not end"),
-            (Kind::Redirect, "failed", "redirect"),
         ] {
             app.sim.clear_faults();
             app.sim.fail_next(Fault::always("/users?", kind.clone()));

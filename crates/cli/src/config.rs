@@ -70,7 +70,7 @@ impl Default for WorkerSection {
     fn default() -> Self {
         Self {
             concurrency: 4,
-            lease_seconds: 15,
+            lease_seconds: 4,
         }
     }
 }

@@ -15,6 +15,7 @@ use url::Url;
 use crate::{
     Cloud, Error, Grantee, Limiter, ProofSource, Request, TokenSource, http,
     limits::{Asker, Charge, Gate, Size},
+    link,
     pages::Pages,
 };
 
@@ -370,24 +371,12 @@ impl GraphClient {
         }
     }
 
-    /// A link of the answer, if it may be followed: same origin, below the version, no user name.
+    /// A link of the answer, if it may be followed.
     ///
     /// # Errors
     /// [`Error::ForeignLink`] otherwise; the whole answer is refused then.
     pub(crate) fn check_link(&self, link: &str, version: &str) -> Result<Url, Error> {
-        let url = Url::parse(link).map_err(|_| Error::ForeignLink)?;
-        let root = &self.cloud.graph;
-        let base = format!("{}/{version}/", root.path().trim_end_matches('/'));
-        let ours = url.origin() == root.origin()
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.fragment().is_none()
-            && url.path().starts_with(&base);
-        if ours {
-            Ok(url)
-        } else {
-            Err(Error::ForeignLink)
-        }
+        link::follow(&self.cloud.graph, version, link).ok_or(Error::ForeignLink)
     }
 }
 

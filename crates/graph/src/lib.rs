@@ -9,6 +9,7 @@ pub mod cloud;
 pub mod error;
 pub mod explain;
 pub mod http;
+pub mod link;
 pub mod oidc;
 pub mod types;
 

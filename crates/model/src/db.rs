@@ -61,9 +61,10 @@ impl Db {
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let options = PgConnectOptions::from_str(url)
                 .map_err(|e| Error::field("DATABASE_URL", e.to_string()))?
-                .application_name("tenantry");
+                .application_name("tenantry")
+                .statement_cache_capacity(256);
             let pool = PgPoolOptions::new()
-                .max_connections(16)
+                .max_connections(10)
                 .acquire_timeout(Duration::from_secs(20))
                 .connect_with(options)
                 .await

@@ -49,11 +49,45 @@ impl Error {
         }])
     }
 
+    /// Whether the database could not be reached, or hung up, or was busy for too long: what was
+    /// asked may be asked again, and nothing is wrong with it.
+    pub fn is_outage(&self) -> bool {
+        use sea_orm::{DbErr, RuntimeErr};
+        let Self::Database(error) = self else {
+            return false;
+        };
+        match error {
+            DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
+            DbErr::Exec(RuntimeErr::SqlxError(error))
+            | DbErr::Query(RuntimeErr::SqlxError(error)) => hung_up(error),
+            _ => false,
+        }
+    }
+
     /// Whether the database refused a duplicate.
     pub(crate) fn is_unique(error: &sea_orm::DbErr) -> bool {
         matches!(
             error.sql_err(),
             Some(sea_orm::SqlErr::UniqueConstraintViolation(_))
         )
+    }
+}
+
+fn hung_up(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => true,
+        // Class 08 is a broken connection, 57P0x a server that stops or starts (source: PostgreSQL's
+        // appendix A); 5 and 6 are SQLite's busy and locked.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            code.starts_with("08")
+                || code.starts_with("57P0")
+                || matches!(&*code, "5" | "6" | "517")
+        }),
+        _ => false,
     }
 }

@@ -153,16 +153,7 @@ impl Scope {
     /// it stays true until it commits, and so that such writes never wait for each other crosswise:
     /// the order of locks is partner, run, mapping.
     pub(crate) async fn begin(&self) -> Result<Tx> {
-        let tx = self.db.begin().await?;
-        if self.db.kind() == "postgres" {
-            crate::db::query_one(
-                &tx.conn,
-                "SELECT id FROM partners WHERE id = $1 FOR UPDATE",
-                vec![self.partner.into()],
-            )
-            .await?;
-        }
-        Ok(tx)
+        begin_for(&self.db, self.partner).await
     }
 
     pub(crate) fn find<E: Owned>(&self) -> Select<E> {
@@ -210,4 +201,19 @@ owned!(credential, credential_secret, authorisation, connection_test, consent_li
 impl Owned for entity::company::Entity {
     const PARTNER: Self::Column = entity::company::Column::PartnerId;
     const COMPANY: Option<Self::Column> = Some(entity::company::Column::Id);
+}
+
+/// Begins a write that takes the partner's row first; see [`Scope::begin`]. A weaker lock than
+/// `FOR UPDATE`, which would wait for every row that names the partner as it is inserted.
+pub(crate) async fn begin_for(db: &Db, partner: PartnerId) -> Result<Tx> {
+    let tx = db.begin().await?;
+    if db.kind() == "postgres" {
+        crate::db::query_one(
+            &tx.conn,
+            "SELECT id FROM partners WHERE id = $1 FOR NO KEY UPDATE",
+            vec![partner.into()],
+        )
+        .await?;
+    }
+    Ok(tx)
 }

@@ -140,6 +140,9 @@ impl Call<'_> {
             body.insert("@odata.count".into(), json!(count));
         }
         let next = places.next().map(|next| self.page_link(next));
+        if self.fault == Some(Kind::EndlessLinks) {
+            items.clear();
+        }
         if let Some(link) = self.link(next) {
             body.insert("@odata.nextLink".into(), json!(link));
         }
@@ -169,9 +172,13 @@ impl Call<'_> {
 
     /// The link to the next page, or the one that a fault puts in its place.
     pub(crate) fn link(&self, next: Option<String>) -> Option<String> {
-        match self.fault {
-            Some(Kind::ForeignLink) => Some("http://127.0.0.1:9/v1.0/users?$skiptoken=x".into()),
+        match &self.fault {
+            Some(Kind::NextLink { to }) => Some(to.clone()),
             Some(Kind::LoopingLink) => Some(format!("{}{}", self.ask.root, self.ask.uri)),
+            Some(Kind::EndlessLinks) => {
+                let (path, root) = (self.ask.raw_path(), &self.ask.root);
+                Some(format!("{root}{path}?$skiptoken={}", uuid::Uuid::new_v4()))
+            }
             _ => next,
         }
     }

@@ -181,7 +181,12 @@ fn answer<C: Collection>(
                 slice: 0,
                 ..round.clone()
             };
-            body.insert("@odata.deltaLink".into(), json!(link("deltatoken", &next)))
+            let own = link("deltatoken", &next);
+            let told = match &call.fault {
+                Some(Kind::DeltaLink { to }) => to,
+                _ => &own,
+            };
+            body.insert("@odata.deltaLink".into(), json!(told))
         }
     };
     body.insert("value".into(), Value::Array(value));

@@ -31,12 +31,27 @@ pub enum Kind {
     Html,
     /// 200 with the first half of the body.
     HalfBody,
-    /// A `nextLink` to another server.
-    ForeignLink,
+    /// A `nextLink` to there.
+    NextLink {
+        /// Where to, as it stands.
+        to: String,
+    },
+    /// A `deltaLink` to there, after the last page.
+    DeltaLink {
+        /// Where to, as it stands.
+        to: String,
+    },
     /// A `nextLink` to the same page.
     LoopingLink,
-    /// A redirect to another server.
-    Redirect,
+    /// An empty page with a `nextLink` to one more, and so on for ever.
+    EndlessLinks,
+    /// A redirect.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// Where to.
+        to: String,
+    },
     /// The right answer after this many milliseconds.
     Slow {
         /// Milliseconds.

@@ -154,6 +154,11 @@ impl Sim {
         self.state.block(directory);
     }
 
+    /// Answers whatever is asked of a directory's Graph with 429 and two minutes, for ever.
+    pub fn throttle(&self, directory: Uuid) {
+        self.state.throttle(directory);
+    }
+
     /// Makes a client secret of the application at `index`; it ends in so many seconds, if given.
     pub fn new_secret(&self, index: usize, ends_in: Option<i64>) -> String {
         self.state

@@ -88,9 +88,12 @@ pub(crate) fn of_fault(fault: &Kind, root: &str, path: &str) -> Option<HttpRespo
         Kind::Html => HttpResponse::Ok()
             .content_type("text/html")
             .body("<html><body>Gateway</body></html>"),
-        Kind::Redirect => HttpResponse::Found()
-            .insert_header(("location", "http://127.0.0.1:9/v1.0/users"))
-            .finish(),
+        Kind::Redirect { status, to } => {
+            let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::FOUND);
+            HttpResponse::build(status)
+                .insert_header(("location", to.as_str()))
+                .finish()
+        }
         Kind::Gone => {
             let mut answer = error(410, "resyncRequired", "Resync required.");
             if let Ok(location) = format!("{root}{path}?$deltatoken=").parse() {
@@ -104,8 +107,10 @@ pub(crate) fn of_fault(fault: &Kind, root: &str, path: &str) -> Option<HttpRespo
         Kind::Slow { .. }
         | Kind::Dribble { .. }
         | Kind::HalfBody
-        | Kind::ForeignLink
+        | Kind::NextLink { .. }
+        | Kind::DeltaLink { .. }
         | Kind::LoopingLink
+        | Kind::EndlessLinks
         | Kind::Repeat => return None,
     })
 }

@@ -288,6 +288,9 @@ fn throttle<'a>(state: &'a State, holder: &Holder) -> Result<&'a Directory, Http
         .world
         .of(holder.directory)
         .ok_or_else(refusal::unauthorised)?;
+    if state.is_throttled(directory.id) {
+        return Err(refusal::throttled(Some("120")));
+    }
     if directory.throttle_every > 0
         && state
             .served(directory.id)

@@ -74,6 +74,7 @@ struct Inner {
     assertions: BTreeSet<String>,
     disabled: BTreeSet<(Uuid, Uuid)>,
     blocked: BTreeSet<Uuid>,
+    throttled: BTreeSet<Uuid>,
     roles: HashMap<Uuid, Vec<String>>,
     offset_seconds: i64,
     mails: Vec<(String, serde_json::Value)>,
@@ -250,6 +251,14 @@ impl State {
 
     pub(crate) fn block(&self, directory: Uuid) {
         self.lock().blocked.insert(directory);
+    }
+
+    pub(crate) fn throttle(&self, directory: Uuid) {
+        self.lock().throttled.insert(directory);
+    }
+
+    pub(crate) fn is_throttled(&self, directory: Uuid) -> bool {
+        self.lock().throttled.contains(&directory)
     }
 
     pub(crate) fn is_blocked(&self, directory: &Directory) -> bool {

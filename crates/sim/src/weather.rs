@@ -36,6 +36,8 @@ pub struct Weather {
     pub html: f64,
     /// A page that begins with the last objects of the page before.
     pub repeat: f64,
+    /// Whether a request that comes again is spared.
+    pub once: bool,
 }
 
 /// Who was told to wait: a directory and a path with its query.
@@ -89,6 +91,9 @@ impl Sky {
         let asked = inner.asked.entry(uri.to_owned()).or_default();
         *asked += 1;
         let mut hasher = DefaultHasher::new();
+        if weather.once && *asked > 1 {
+            return None;
+        }
         (weather.seed, uri, *asked).hash(&mut hasher);
         let name = weather.choose(data::mix_of(hasher.finish()))?;
         if except.contains(&name) {

@@ -32,8 +32,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             concurrency: 4,
-            lease: Duration::from_secs(15),
-            tick: Duration::from_secs(1),
+            lease: Duration::from_secs(4),
+            tick: Duration::from_millis(500),
         }
     }
 }
@@ -68,53 +68,60 @@ impl Runner {
     /// Claims and works on a run; a delivery that came twice or too late does nothing.
     pub async fn run(&self, partner: PartnerId, id: RunId, worker: &str) -> model::Result<()> {
         let ttl = i64::try_from(self.settings.lease.as_millis()).unwrap_or(i64::MAX);
-        let Some(lease) = run::claim(&self.db, partner, id, worker, ttl).await? else {
+        let claim = || run::claim(&self.db, partner, id, worker, ttl);
+        let Some(lease) = outlast(claim).await? else {
             return Ok(());
         };
-        let stage = match Stage::begin(lease.clone()).await {
-            Ok(stage) => stage,
-            Err(model::Error::LeaseLost) => return self.stopped(&lease).await,
-            Err(error) => return Err(error),
-        };
+        match self.attempt(&lease).await {
+            Ok(()) => Ok(()),
+            Err(model::Error::LeaseLost) => outlast(|| self.stopped(&lease)).await,
+            Err(error) if error.is_outage() => {
+                tracing::warn!(run = %id, %error, "the database is away; the run is given back");
+                match outlast(|| lease.give_back()).await {
+                    Err(model::Error::LeaseLost) => Ok(()),
+                    other => other,
+                }
+            }
+            Err(error) => {
+                let failure = simple(&format!("The database failed: {error}."));
+                self.later(&lease, failure, None).await
+            }
+        }
+    }
+
+    /// One attempt at a claimed run.
+    async fn attempt(&self, lease: &Lease) -> model::Result<()> {
+        let stage = Stage::begin(lease.clone()).await?;
         let work = AssertUnwindSafe(self.work(&stage)).catch_unwind();
         let mut keep = std::pin::pin!(stage.keep(self.settings.lease));
         let worked = tokio::select! {
             worked = work => {
                 stage.over();
-                match keep.await {
+                match keep.await? {
                     Beat::Held => worked,
-                    Beat::Cancelled => return settle_cancelled(&lease).await,
-                    Beat::Lost => return self.stopped(&lease).await,
+                    Beat::Cancelled => return settle_cancelled(lease).await,
+                    Beat::Lost => return self.stopped(lease).await,
                 }
             }
             beat = &mut keep => {
-                return match beat {
-                    Beat::Cancelled => settle_cancelled(&lease).await,
-                    // Another worker has it, or the database was silent for too long: it is theirs.
+                return match beat? {
+                    Beat::Cancelled => settle_cancelled(lease).await,
+                    // Another worker has it: it is theirs.
                     Beat::Held | Beat::Lost => Ok(()),
                 };
             }
             () = tokio::time::sleep(LONGEST_RUN) => {
                 stage.over();
-                keep.await;
+                keep.await?;
                 Ok(Ok(Worked::Later(simple("The run took longer than six hours."), None)))
             }
         };
-        let settled = match worked {
-            Ok(Ok(worked)) => self.settle(&stage, worked).await,
-            Ok(Err(error)) => Err(error),
+        match worked {
+            Ok(worked) => self.settle(&stage, worked?).await,
             Err(_) => {
-                tracing::error!(run = %id, "a collector panicked");
+                tracing::error!(run = %lease.run.id, "a collector panicked");
                 let failure = simple("A defect stopped the run. Report it with the job's number.");
-                self.later(&lease, failure, None).await
-            }
-        };
-        match settled {
-            Ok(()) => Ok(()),
-            Err(model::Error::LeaseLost) => self.stopped(&lease).await,
-            Err(error) => {
-                let failure = simple(&format!("The database failed: {error}."));
-                self.later(&lease, failure, None).await
+                self.later(lease, failure, None).await
             }
         }
     }
@@ -248,9 +255,14 @@ impl Runner {
                 stage.ended(entry.name, succeeded());
                 continue;
             };
-            if let Stop::Model(model::Error::LeaseLost) = stop {
-                return Err(model::Error::LeaseLost);
-            }
+            let stop = match stop {
+                Stop::Model(error)
+                    if error.is_outage() || matches!(error, model::Error::LeaseLost) =>
+                {
+                    return Err(error);
+                }
+                stop => stop,
+            };
             let end = ending(&stop, entry.permission);
             through.note(entry.name, &stop, &end);
             if !matches!(stop, Stop::Partly(..)) {
@@ -352,6 +364,24 @@ impl Runner {
             30_000 * 2_i64.pow(u32::try_from(lease.run.attempt.clamp(1, 8)).unwrap_or(1) - 1);
         let asked = after.map_or(0, |a| i64::try_from(a.as_millis()).unwrap_or(i64::MAX));
         self.db.clock().now().plus_ms(asked.max(pause))
+    }
+}
+
+/// How long a database that is away is waited for.
+const OUTAGE: Duration = Duration::from_secs(120);
+
+/// Does something with the database, again and again while that is away.
+async fn outlast<T, F: Future<Output = model::Result<T>>>(
+    what: impl Fn() -> F,
+) -> model::Result<T> {
+    let began = tokio::time::Instant::now();
+    loop {
+        match what().await {
+            Err(error) if error.is_outage() && began.elapsed() < OUTAGE => {
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+            other => return other,
+        }
     }
 }
 

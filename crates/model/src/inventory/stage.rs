@@ -127,7 +127,11 @@ impl Stage {
                 write::discard(&tx, &lease, table).await?;
             }
         }
-        let empty = write::empty(&tx, &lease, &tables).await?;
+        // Before the first run ended, and after what an attempt left was taken back, nothing is there.
+        let empty = match lease.published() {
+            0 => tables.iter().map(|table| table.name).collect(),
+            _ => BTreeSet::new(),
+        };
         tx.commit().await?;
         let began = lease.scope().now();
         let collections = super::collections(lease.scope(), lease.mapping_id()).await?;
@@ -284,7 +288,10 @@ impl Stage {
     /// or lost, or [`Stage::over`]. Runs beside the collectors, and must not be dropped before it
     /// ends: what it took to write would be lost. When the database does not answer for two thirds of
     /// `lease`, the lease counts as lost: another worker may have it by then.
-    pub async fn keep(&self, lease: Duration) -> Beat {
+    ///
+    /// # Errors
+    /// When something that was read could not be written: the run cannot go on.
+    pub async fn keep(&self, lease: Duration) -> Result<Beat> {
         let mut held_at = tokio::time::Instant::now();
         loop {
             let pace = PACE.min(lease / 3);
@@ -292,7 +299,7 @@ impl Stage {
                 .await
                 .is_ok();
             if self.is_over.load(Ordering::Acquire) {
-                return Beat::Held;
+                return Ok(Beat::Held);
             }
             let beat = match full || self.waits() {
                 true => self.flush().await.map(|()| Beat::Held),
@@ -301,16 +308,18 @@ impl Stage {
             };
             match beat {
                 Ok(Beat::Held) => held_at = tokio::time::Instant::now(),
-                Ok(other) => return other,
-                Err(Error::LeaseLost) => match self.lease.beat().await {
-                    Ok(Beat::Cancelled) => return Beat::Cancelled,
-                    _ => return Beat::Lost,
-                },
+                Ok(other) => return Ok(other),
+                Err(Error::LeaseLost) => {
+                    return Ok(match self.lease.beat().await {
+                        Ok(Beat::Cancelled) => Beat::Cancelled,
+                        _ => Beat::Lost,
+                    });
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a run could not write");
                     let is_broken = self.is_broken.load(Ordering::Acquire);
                     if is_broken || held_at.elapsed() > lease * 2 / 3 {
-                        return Beat::Lost;
+                        return Err(error);
                     }
                 }
             }
@@ -641,7 +650,7 @@ impl Stage {
                 "what was read could not be written, so it is read again".into(),
             ));
         }
-        let tx = self.lease.begin().await?;
+        let tx = self.lease.begin_audited().await?;
         let (writes, events) = {
             let mut buffer = self.lock();
             (

@@ -2,14 +2,17 @@
 //! checks, so that a worker that was taken for dead cannot write after its successor began.
 
 use sea_orm::EntityTrait;
+use serde_json::json;
 
 use crate::{
     Actor, CollectorState, Db, Error, Mapping, MappingId, PartnerId, Result, Role, Run, RunId,
     RunState, Scope, Timestamp,
+    audit::{self, Target},
     credential::Credential,
     db::{Tx, execute, query_one},
     entity::{credential as credential_entity, mapping, run, tenant},
     run_event,
+    scope::begin_for,
 };
 
 /// What a worker holds while it works on a run.
@@ -109,7 +112,7 @@ pub async fn claim(
     worker: &str,
     ttl_ms: i64,
 ) -> Result<Option<Lease>> {
-    let tx = db.begin().await?;
+    let tx = begin_for(db, partner).await?;
     let now = db.clock().now();
     let claimed = execute(
         &tx.conn,
@@ -176,15 +179,18 @@ pub async fn claim(
     .await?;
     let text = format!("Attempt {} of {} started", run.attempt, super::MAX_ATTEMPTS);
     run_event::append(&tx.conn, partner, id, now, "info", &text).await?;
-    tx.commit().await?;
     let actor = Actor {
         kind: "run",
         id: id.to_string(),
         name: format!("job #{}", run.number),
         address: String::new(),
     };
+    let scope = Scope::new(db, partner, Role::Technician, actor);
+    let detail = json!({ "kind": run.kind, "attempt": run.attempt });
+    audit::append(&tx, &scope, "run.start", subject(&run, &tenant), detail).await?;
+    tx.commit().await?;
     Ok(Some(Lease {
-        scope: Scope::new(db, partner, Role::Technician, actor),
+        scope,
         fence: run.fence,
         generation: snapshot.try_get("", "generation")?,
         published: snapshot.try_get("", "published")?,
@@ -194,6 +200,11 @@ pub async fn claim(
         tenant,
         credential,
     }))
+}
+
+/// What an audit row about a run's work names: whose directory was read.
+fn subject(run: &Run, tenant: &crate::Tenant) -> Target {
+    Target::new("run", run.id, tenant.display_name.as_str())
 }
 
 impl Lease {
@@ -260,6 +271,15 @@ impl Lease {
         }
     }
 
+    /// The same for a write that ends with an audit row: the partner's row is locked first.
+    pub(crate) async fn begin_audited(&self) -> Result<Tx> {
+        let tx = self.scope.begin().await?;
+        match self.beat_in(&tx).await? {
+            Beat::Held => Ok(tx),
+            Beat::Cancelled | Beat::Lost => Err(Error::LeaseLost),
+        }
+    }
+
     /// Settles the run in an end state.
     pub async fn settle(&self, state: RunState, failure: Option<&Failure>) -> Result<()> {
         self.leave(state, None, failure).await
@@ -275,13 +295,46 @@ impl Lease {
         }
     }
 
+    /// Gives the run back because the database was away, which is not the run's fault: the attempt
+    /// does not count.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`] when somebody has taken it meanwhile.
+    pub async fn give_back(&self) -> Result<()> {
+        let failure = Failure {
+            code: None,
+            error: "The database was away.".into(),
+            remedy: None,
+        };
+        let tx = self.scope.begin().await?;
+        let now = self.scope.now();
+        self.leave_in(&tx, RunState::Retrying, Some(now), Some(&failure))
+            .await?;
+        let key: Vec<sea_orm::Value> = vec![self.run.partner_id.into(), self.run.id.into()];
+        // The next delivery has this attempt's number again.
+        execute(
+            &tx.conn,
+            "UPDATE runs SET attempt = attempt - 1, pushed_attempt = NULL
+             WHERE partner_id = $1 AND id = $2",
+            key.clone(),
+        )
+        .await?;
+        execute(
+            &tx.conn,
+            "DELETE FROM run_collectors WHERE partner_id = $1 AND run_id = $2",
+            key,
+        )
+        .await?;
+        tx.commit().await
+    }
+
     async fn leave(
         &self,
         state: RunState,
         at: Option<Timestamp>,
         failure: Option<&Failure>,
     ) -> Result<()> {
-        let tx = self.scope.db().begin().await?;
+        let tx = self.scope.begin().await?;
         self.leave_in(&tx, state, at, failure).await?;
         // Nothing of this attempt was published, so nothing of it counts as read.
         let sql = match state {
@@ -378,7 +431,15 @@ impl Lease {
             level,
             &text,
         )
-        .await
+        .await?;
+        let detail = json!({
+            "kind": self.run.kind,
+            "attempt": self.run.attempt,
+            "state": state,
+            "error_code": failure.and_then(|f| f.code.clone()),
+        });
+        let target = subject(&self.run, &self.tenant);
+        audit::append(tx, &self.scope, "run.end", target, detail).await
     }
 }
 

@@ -4,13 +4,16 @@
 use std::collections::HashMap;
 
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use serde_json::json;
 
 use crate::{
     Actor, ClientId, Db, Feature, Mapping, MappingId, PartnerId, Result, Role, Run, RunCause,
     RunId, RunKind, Scope, Timestamp,
+    audit::{self, Target},
     db::{Tx, execute, query_all},
     entity::{mapping, run},
     run_event,
+    scope::begin_for,
 };
 
 /// A run to hand to the queue.
@@ -310,6 +313,9 @@ pub async fn due(db: &Db) -> Result<Vec<Due>> {
 
 /// Notes that due runs were handed to the queue.
 pub async fn mark_pushed(db: &Db, all: &[Due]) -> Result<()> {
+    // In the order of their ids: two schedulers may do this at once.
+    let mut all = all.to_vec();
+    all.sort_unstable_by_key(|due| due.run);
     let tx = db.begin().await?;
     for due in all {
         execute(
@@ -360,7 +366,7 @@ pub async fn sweep(db: &Db) -> Result<usize> {
         } else {
             ("queued", "warn", "Its worker stopped; queued again")
         };
-        let tx = db.begin().await?;
+        let tx = begin_for(db, run.partner_id).await?;
         let now = db.clock().now();
         let changed = execute(
             &tx.conn,
@@ -395,6 +401,10 @@ pub async fn sweep(db: &Db) -> Result<usize> {
                 super::lease::end_collectors(&tx, &run, now).await?;
             }
             run_event::append(&tx.conn, run.partner_id, run.id, now, level, text).await?;
+            let detail = json!({ "kind": run.kind, "attempt": run.attempt, "state": state,
+                "reason": text });
+            let (scope, target) = (schedule(db, run.partner_id), Target::new("run", run.id, ""));
+            audit::append(&tx, &scope, "run.end", target, detail).await?;
             swept += 1;
         }
         tx.commit().await?;
