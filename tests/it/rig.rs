@@ -202,7 +202,7 @@ impl Installation {
             "name": "Main", "cloud": "custom", "directory_id": application.home,
             "client_id": application.client_id, "client_secret": application.secret,
             // Sign-in activity has runs of its own, which nobody waits for here.
-            "features": ["mfa", "devices", "managed_devices", "policies", "risk", "eligibility"],
+            "features": ["secure_score", "mfa", "devices", "managed_devices", "policies", "risk", "eligibility"],
         });
         let made = self.insist("POST", "/credentials", Some(body)).await;
         text(&made, "id")

@@ -177,7 +177,11 @@ impl Call<'_> {
             Some(Kind::LoopingLink) => Some(format!("{}{}", self.ask.root, self.ask.uri)),
             Some(Kind::EndlessLinks) => {
                 let (path, root) = (self.ask.raw_path(), &self.ask.root);
-                Some(format!("{root}{path}?$skiptoken={}", uuid::Uuid::new_v4()))
+                let now = self
+                    .query("$skiptoken")
+                    .and_then(decode)
+                    .unwrap_or_default();
+                Some(format!("{root}{path}?$skiptoken={}", encode(now + 1)))
             }
             _ => next,
         }

@@ -274,7 +274,9 @@ impl<'a, W: DeserializeOwned + Send> Reader<'a, W> {
                         Ok(Some(_)) => {}
                         Ok(None) => break pages.delta_link().map(str::to_owned),
                         // A directory of customers has no changes to tell: the whole is read always.
-                        Err(error) if error.class() == Class::Defect => break None,
+                        Err(error @ GraphError::Api { .. }) if error.class() == Class::Defect => {
+                            break None;
+                        }
                         Err(error) => return Err(error.into()),
                     }
                 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     CollectorState, Error, Result, RunState, Timestamp,
-    db::Tx,
+    db::{Tx, execute},
     run::lease::{Beat, CollectorEnd, Counts, Failure, Lease},
     run_event,
 };
@@ -30,6 +30,8 @@ use crate::{
 const BATCH: usize = 2000;
 /// Rows that may wait to be written: whoever reads more waits.
 const WAITING: usize = 2 * BATCH;
+/// New objects that change what the planner should know of a table.
+const MUCH: i64 = 500;
 /// Progress is written at least so often while something is read.
 const PACE: Duration = Duration::from_millis(500);
 /// The lease is renewed so often when nothing is written; cancelling is noticed within it.
@@ -632,6 +634,7 @@ impl Stage {
     /// Writes the rest, and answers how the collectors ended.
     pub async fn settle_collectors(&self) -> Result<Vec<Progress>> {
         self.flush().await?;
+        self.analyse().await;
         self.judge();
         Ok(self.lock().progress.values().cloned().collect())
     }
@@ -674,6 +677,28 @@ impl Stage {
         }
         self.lease.leave_in(&tx, state, retry_at, failure).await?;
         tx.commit().await
+    }
+
+    /// Tells PostgreSQL's planner about tables that grew much, before readers see that: until its own housekeeping comes by, it
+    /// takes a company for one row and joins thousands of users with thousands of registrations one
+    /// by one (measured: 15 s instead of 20 ms).
+    async fn analyse(&self) {
+        let db = self.lease.scope().db();
+        if db.kind() != "postgres" {
+            return;
+        }
+        let grown: BTreeSet<usize> = {
+            let buffer = self.lock();
+            let grew = |p: &&Progress| p.counts.new >= MUCH;
+            let grown = buffer.progress.values().filter(grew);
+            grown.flat_map(|p| p.tables.iter().copied()).collect()
+        };
+        for table in grown.into_iter().map(|i| TABLES[i].name) {
+            // Housekeeping would do it a minute later, so a failure is not worth more than a line.
+            if let Err(error) = execute(db.conn(), &format!("ANALYZE {table}"), vec![]).await {
+                tracing::debug!(%error, table, "not analysed");
+            }
+        }
     }
 }
 
