@@ -235,7 +235,6 @@ struct Floor {
     http: Client,
     db: rusqlite::Connection,
     requests: usize,
-    bytes: usize,
 }
 
 impl Floor {
@@ -273,7 +272,6 @@ impl Floor {
         let answer = request.bearer_auth(token).send().await.unwrap();
         let bytes = answer.bytes().await.unwrap();
         self.requests += 1;
-        self.bytes += bytes.len();
         serde_json::from_slice(&bytes).unwrap()
     }
 
@@ -377,7 +375,6 @@ pub async fn run(world: World, path: &Path) {
         http: Client::builder().no_proxy().build().unwrap(),
         db,
         requests: 0,
-        bytes: 0,
     };
     for (table, _, columns) in LISTS {
         floor.table(table, columns, false);
@@ -392,11 +389,10 @@ pub async fn run(world: World, path: &Path) {
     }
     let used = cpu(std::process::id()) - before;
     println!(
-        "FLOOR wall={:.3} cpu={:.3} requests={} bytes={} peak={:.1}",
+        "FLOOR wall={:.3} cpu={:.3} requests={} peak={:.1}",
         began.elapsed().as_secs_f64(),
         used.as_secs_f64(),
         floor.requests,
-        floor.bytes,
         peak(std::process::id())
     );
 }

@@ -58,6 +58,8 @@ impl Queue {
                 TaskBuilder::new(serde_json::to_vec(&task)?)
                     .task_id(TaskId::from_ulid(Ulid::generate()))
                     .max_attempts(1)
+                    // At once: the queue compares this with the database's clock, and ours may be wrong.
+                    .run_at_timestamp(1)
                     .priority(usize::try_from(due.priority).unwrap_or_default())
                     .build(),
             );

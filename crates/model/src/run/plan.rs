@@ -274,12 +274,15 @@ const OUTSTANDING: i64 = 64;
 /// long ago that the hand-over must have been lost. People's runs first, then the oldest.
 pub async fn due(db: &Db) -> Result<Vec<Due>> {
     let now = db.clock().now();
-    let lost = now.plus_ms(-60_000);
+    // Pushed so long ago by the database's clock, the push must have been lost.
+    let lost = format!("{} - 60000", db.now_sql());
     let outstanding: i64 = query_all(
         db.conn(),
-        "SELECT COUNT(*) AS n FROM runs
-         WHERE state IN ('queued', 'retrying') AND pushed_attempt = attempt AND pushed_at >= $1",
-        vec![lost.into()],
+        &format!(
+            "SELECT COUNT(*) AS n FROM runs WHERE state IN ('queued', 'retrying')
+                AND pushed_attempt = attempt AND pushed_at >= {lost}"
+        ),
+        vec![],
     )
     .await?
     .first()
@@ -287,14 +290,15 @@ pub async fn due(db: &Db) -> Result<Vec<Due>> {
     let scheduled_too = if outstanding < OUTSTANDING { 0 } else { 1 };
     let rows = query_all(
         db.conn(),
-        "SELECT partner_id, id, attempt, priority FROM runs
-         WHERE state IN ('queued', 'retrying') AND not_before <= $1 AND priority >= $2
-            AND (pushed_attempt IS NULL OR pushed_attempt <> attempt OR pushed_at < $3)
-         ORDER BY priority DESC, not_before LIMIT $4",
+        &format!(
+            "SELECT partner_id, id, attempt, priority FROM runs
+             WHERE state IN ('queued', 'retrying') AND not_before <= $1 AND priority >= $2
+                AND (pushed_attempt IS NULL OR pushed_attempt <> attempt OR pushed_at < {lost})
+             ORDER BY priority DESC, not_before LIMIT $3"
+        ),
         vec![
             now.into(),
             i64::from(scheduled_too).into(),
-            lost.into(),
             OUTSTANDING.into(),
         ],
     )
@@ -320,13 +324,12 @@ pub async fn mark_pushed(db: &Db, all: &[Due]) -> Result<()> {
     for due in all {
         execute(
             &tx.conn,
-            "UPDATE runs SET pushed_attempt = $1, pushed_at = $2 WHERE partner_id = $3 AND id = $4",
-            vec![
-                due.attempt.into(),
-                db.clock().now().into(),
-                due.partner.into(),
-                due.run.into(),
-            ],
+            &format!(
+                "UPDATE runs SET pushed_attempt = $1, pushed_at = {}
+                 WHERE partner_id = $2 AND id = $3",
+                db.now_sql()
+            ),
+            vec![due.attempt.into(), due.partner.into(), due.run.into()],
         )
         .await?;
     }
