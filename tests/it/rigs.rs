@@ -224,9 +224,12 @@ fn every_fault_of_graph_at_once_ends_equal() {
 #[ignore = "half a minute: ./scripts/assure B28"]
 fn a_reader_at_fifty_hertz_sees_the_old_or_the_new() {
     run(|| async {
-        let users = number("TENANTRY_USERS", 20_000);
+        let users = number("TENANTRY_USERS", 2_000);
         let world = World::sized("secret-of-the-rig".into(), users, 100, users);
         let app = TestApp::start_with(Database::Sqlite, licensed(world), true).await;
+        // Each page takes a while, so that there is something to look at in between.
+        app.sim
+            .fail_next(Fault::always("/users/delta?", Kind::Slow { ms: 300 }));
         let (company, mapping) = app.connected("Measured").await;
         app.drain().await;
         let directory = app.directory("Measured").id;
@@ -262,7 +265,7 @@ fn a_reader_at_fifty_hertz_sees_the_old_or_the_new() {
             }
         }
         assert_eq!(mixed, 0, "{halves:?}");
-        assert!(looks > 30, "{looks}");
+        assert!(looks > 100, "{looks}");
         println!(
             "B28: {looks} looks at 50 Hz during three syncs of {users} users, 0 of them mixed; a list cut short and a fall of a fifth: sync_faults and changes"
         );
@@ -285,9 +288,9 @@ fn a_wrong_clock_doubles_and_skips_nothing() {
         for name in ["Contoso", "Bold", "Fabrikam"] {
             rig.connect(&credential, app.directory(name).id).await;
         }
-        // From here on a day takes half a minute. It passes into the leap day of 2028, and then over
+        // From here on a day takes a minute. It passes into the leap day of 2028, and then over
         // the night in which Berlin's clocks go forward.
-        let days = number("TENANTRY_DAYS", 3);
+        let days = number("TENANTRY_DAYS", 2);
         let (mut cases, mut slots) = (0, 0);
         for (start, zone) in [
             ("2028-02-27 12:00:00", "UTC"),
@@ -304,7 +307,7 @@ fn a_wrong_clock_doubles_and_skips_nothing() {
                     let start =
                         chrono::NaiveDateTime::parse_from_str(start, "%Y-%m-%d %H:%M:%S").unwrap();
                     let moved = start + chrono::Duration::seconds(offset);
-                    format!("@{} x2880", moved.format("%Y-%m-%d %H:%M:%S"))
+                    format!("@{} x1440", moved.format("%Y-%m-%d %H:%M:%S"))
                 };
                 let worker = |offset: i64| {
                     rig.work(&[
@@ -316,7 +319,7 @@ fn a_wrong_clock_doubles_and_skips_nothing() {
                     ])
                 };
                 let workers = [worker(0), worker(other)];
-                tokio::time::sleep(Duration::from_secs(30 * days as u64 + 5)).await;
+                tokio::time::sleep(Duration::from_secs(60 * days as u64 + 10)).await;
                 for worker in workers {
                     worker.kill();
                 }
@@ -416,18 +419,14 @@ fn a_crowd_gets_one_run_and_one_bad_tenant_holds_up_nobody() {
         }
         let mut fresh = 0;
         for mapping in &mappings[1..] {
-            let runs = app
-                .get(&format!(
-                    "/runs?mapping_id={mapping}&kind=directory&limit=1"
-                ))
-                .await;
-            let newest = &runs["value"][0];
-            assert!(is_over(newest), "{newest}");
-            fresh += usize::from(newest["cause"] == "schedule");
+            let path = format!("/runs?mapping_id={mapping}&kind=directory&limit=5");
+            let runs = app.get(&path).await;
+            let mut had = runs["value"].as_array().unwrap().iter();
+            fresh += usize::from(had.any(|r| r["cause"] == "schedule" && is_over(r)));
         }
         let stuck = app
             .get(&format!(
-                "/runs?mapping_id={}&kind=directory&limit=1",
+                "/runs?mapping_id={}&kind=directory&state=failed&limit=1",
                 mappings[0]
             ))
             .await;

@@ -108,12 +108,19 @@ impl Queue {
 }
 
 async fn handle(task: Task, runner: Data<Runner>, name: Data<String>) -> Result<(), BoxDynError> {
-    let outcome = runner
-        .run(PartnerId(task.partner), RunId(task.run), &name)
-        .await;
-    if let Err(error) = outcome {
+    // A task of its own: apalis drops its handlers when its connection breaks, and a run outlives
+    // that.
+    let run = task.run;
+    let working = tokio::spawn(async move {
+        runner
+            .run(PartnerId(task.partner), RunId(task.run), &name)
+            .await
+    });
+    match working.await {
+        Ok(Ok(())) => {}
         // The run is still in its table; the sweep brings it back.
-        tracing::warn!(run = %task.run, %error, "a run could not be worked on");
+        Ok(Err(error)) => tracing::warn!(%run, %error, "a run could not be worked on"),
+        Err(error) => tracing::error!(%run, %error, "a run's task ended by itself"),
     }
     Ok(())
 }
