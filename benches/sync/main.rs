@@ -11,13 +11,13 @@
 //! second one with 1 % of the users changed against the first (the bar: 3 % of the requests, 10 % of
 //! the time). The second is the same with Microsoft's limits kept. The third adds
 //! (d), a script on Microsoft's own SDK (the bar: 100 times its users per second of processor time).
-//! The last is many small tenants
-//! through one worker against the sum of their floors (the bar: 1.5), or through several processes on
-//! PostgreSQL against one (the bar: 1.6 times as fast with four).
+//! The last is many small tenants through one worker against the sum of their floors (the bar: 1.5),
+//! or through several processes on PostgreSQL against one (the bar: 1.6 times as fast with four).
 
 #![allow(
     missing_docs,
     clippy::unwrap_used,
+    clippy::disallowed_methods,
     clippy::print_stdout,
     unreachable_pub
 )]
