@@ -5,7 +5,7 @@ use portal::routes::{Access, TABLE};
 use serde_json::json;
 
 use crate::{
-    app::{owner, text},
+    app::{TestApp, owner, text},
     on_both,
 };
 
@@ -25,6 +25,13 @@ fn fill(path: &str, ids: &[(&str, String)]) -> String {
     .replace("{secret_id}", "x")
     .replace("{token}", "x")
     .replace("{path:.*}", "css/app.css")
+}
+
+/// Audit rows, but for those of runs, which the plan begins by itself.
+async fn done_by_people(app: &TestApp) -> usize {
+    let window = model::Window::page(1, 500);
+    let rows = model::audit::list(&app.scope(), window).await.unwrap().rows;
+    rows.iter().filter(|r| r.actor_kind != "run").count()
 }
 
 on_both! {
@@ -48,7 +55,7 @@ on_both! {
         let signed = other_browser.post("/sign-in", &[("email", "owner@other.example"), ("password", crate::app::PASSWORD)]).await;
         assert_eq!(signed.status(), 303);
         let stranger = app.stranger();
-        let audit_before = model::audit::verify(&app.db, app.partner).await.unwrap().unwrap();
+        let audit_before = done_by_people(&app).await;
         let mut driven = 0;
         for (method, path, access) in TABLE {
             let filled = fill(path, &ids);
@@ -79,8 +86,8 @@ on_both! {
             }
         }
         assert_eq!(driven, TABLE.len());
-        let audit_after = model::audit::verify(&app.db, app.partner).await.unwrap().unwrap();
-        assert_eq!(audit_before, audit_after, "nothing was done to ours");
+        model::audit::verify(&app.db, app.partner).await.unwrap().unwrap();
+        assert_eq!(audit_before, done_by_people(&app).await, "nothing was done to ours");
         // Lists of the other partner are empty.
         for list in ["companies", "credentials", "tenants", "mappings", "runs"] {
             let (_, body) = app.api_as(&other_token, "GET", &format!("/{list}?total=true"), None).await;
