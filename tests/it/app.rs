@@ -61,7 +61,8 @@ pub struct TestApp {
     server: actix_web::dev::ServerHandle,
 }
 
-async fn fresh_database(server: &str) -> String {
+/// A database of its own on a server for tests.
+pub async fn fresh_database(server: &str) -> String {
     // Process ids come again on a server that is kept between runs.
     let name = format!("t_{}", Uuid::new_v4().simple());
     let status = tokio::process::Command::new("psql")

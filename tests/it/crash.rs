@@ -4,12 +4,11 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
 use sim::{Fault, Kind, World};
 
 use crate::{
-    app::{Database, TestApp, run, text},
-    rig::{Chance, Installation, number, short},
+    app::{Database, TestApp, run},
+    rig::{Chance, Installation, Synced, is_over, number, short},
 };
 
 /// What one run's audit rows and timeline must say: each attempt began, and how each ended.
@@ -43,20 +42,13 @@ fn killed(kills: usize, users: usize) {
     run(|| async move {
         let world = World::sized("secret-of-the-rig".into(), users, 100, users);
         let app = TestApp::start_with(Database::Sqlite, crate::app::licensed(world), false).await;
-        let directory = app.directory("Measured").id;
         let rig = Installation::new(&app, None);
         let mut process = rig.serve(&[]);
-        let credential = rig.credential(&app).await;
-        let began = Instant::now();
-        let mapping = rig.connect(&credential, directory).await;
-        let path = format!("/runs?mapping_id={mapping}&kind=directory");
-        let is_over = |v: &Value| matches!(v["state"].as_str(), Some("completed" | "partial"));
-        rig.until(&path, |v| is_over(&v["value"][0])).await;
-        let usual = began.elapsed();
-        rig.until("/runs?kind=secure_score", |v| is_over(&v["value"][0]))
-            .await;
-        let undisturbed = rig.dump();
-        assert!(undisturbed.contains(&format!("users: {users}\n")));
+        let Synced {
+            mapping,
+            took: usual,
+            dump: undisturbed,
+        } = rig.synced(&app, "Measured", users).await;
         let mut chance = Chance::new(25);
         let (mut done, mut runs, mut slowest) = (0, 0, Duration::ZERO);
         while done < kills {
@@ -65,9 +57,7 @@ fn killed(kills: usize, users: usize) {
                 app.sim
                     .fail_next(Fault::always("/v1.0/users?", Kind::Slow { ms: 250 }));
             }
-            let ask = json!({ "mapping_id": mapping, "kind": "directory", "reconcile": true });
-            let asked = rig.insist("POST", "/runs", Some(ask)).await;
-            let id = text(&asked["value"][0], "id");
+            let id = rig.reconcile(&mapping).await;
             let path = format!("/runs/{id}");
             let mut attempts = 1;
             for _ in 0..4.min(kills - done) {
@@ -113,9 +103,8 @@ fn killed(kills: usize, users: usize) {
             slowest.as_secs_f64(),
             usual.as_secs_f64()
         );
-        assert!(
-            slowest < Duration::from_secs(5) + Duration::from_secs(1),
-            "{slowest:?}"
-        );
+        // The bar; with all other tests beside it, a second more.
+        let bar = if users < 10_000 { 6 } else { 5 };
+        assert!(slowest < Duration::from_secs(bar), "{slowest:?}");
     });
 }

@@ -4,7 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -223,6 +223,33 @@ impl Installation {
         text(&self.insist("POST", "/mappings", Some(body)).await, "id")
     }
 
+    /// Connects a directory of so many users and waits for its first syncs. Answers the mapping's id,
+    /// how long that took, and what readers see then.
+    pub async fn synced(&self, app: &TestApp, directory: &str, users: usize) -> Synced {
+        let credential = self.credential(app).await;
+        let began = Instant::now();
+        let mapping = self.connect(&credential, app.directory(directory).id).await;
+        let path = format!("/runs?mapping_id={mapping}&kind=directory");
+        self.until(&path, |v| is_over(&v["value"][0])).await;
+        let took = began.elapsed();
+        self.until("/runs?kind=secure_score", |v| is_over(&v["value"][0]))
+            .await;
+        let dump = self.dump();
+        assert!(dump.contains(&format!("users: {users}\n")));
+        Synced {
+            mapping,
+            took,
+            dump,
+        }
+    }
+
+    /// Asks for everything to be read anew; answers the run's id.
+    pub async fn reconcile(&self, mapping: &str) -> String {
+        let ask = json!({ "mapping_id": mapping, "kind": "directory", "reconcile": true });
+        let asked = self.insist("POST", "/runs", Some(ask)).await;
+        text(&asked["value"][0], "id")
+    }
+
     /// Answers rows of SQL as lines.
     pub fn sql(&self, sql: &str) -> Vec<String> {
         match &self.postgres {
@@ -234,16 +261,8 @@ impl Installation {
                 rows.unwrap().map(Result::unwrap).collect()
             }
             Some(url) => {
-                let done = Command::new("psql")
-                    .args(["-X", "-A", "-t", "-d", url, "-c", sql])
-                    .output()
-                    .unwrap();
-                assert!(
-                    done.status.success(),
-                    "{}",
-                    String::from_utf8_lossy(&done.stderr)
-                );
-                let text = String::from_utf8(done.stdout).unwrap();
+                let mut psql = Command::new("psql");
+                let text = output(psql.args(["-X", "-A", "-t", "-d", url, "-c", sql]));
                 text.lines().map(str::to_owned).collect()
             }
         }
@@ -299,16 +318,24 @@ pub fn short(dump: &str) -> String {
     keys::fingerprint(dump)[..16].to_owned()
 }
 
-/// A database of its own on a server.
-pub fn database(server: &str) -> String {
-    let name = format!("rig_{}", uuid::Uuid::new_v4().simple());
-    let made = Command::new("psql")
-        .args(["-q", "-d", &format!("{server}/postgres"), "-c"])
-        .arg(format!("CREATE DATABASE {name}"))
-        .status()
-        .unwrap();
-    assert!(made.success(), "the database could not be made");
-    format!("{server}/{name}")
+/// A directory after its first, undisturbed syncs.
+pub struct Synced {
+    pub mapping: String,
+    pub took: Duration,
+    pub dump: String,
+}
+
+/// What a command printed; it must succeed.
+pub fn output(command: &mut Command) -> String {
+    let done = command.output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{command:?}: {said}");
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// Whether a run read what it could.
+pub fn is_over(run: &Value) -> bool {
+    matches!(run["state"].as_str(), Some("completed" | "partial"))
 }
 
 /// Numbers by chance, the same for the same seed.

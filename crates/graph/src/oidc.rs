@@ -176,11 +176,12 @@ pub async fn discover(
     }
     let segment: String = url::form_urlencoded::byte_serialize(tenant.as_bytes()).collect();
     let url = cloud.login_url(&segment, "v2.0/.well-known/openid-configuration");
-    // Once more: the server may have closed a connection that was kept, just as it was used again.
     let response = match http.get(url.clone()).send().await {
-        Ok(response) => response,
-        Err(_) => http.get(url).send().await.map_err(Error::transport)?,
+        // The server may have closed a connection that was kept, just as it was used again.
+        Err(error) if !error.is_timeout() => http.get(url).send().await,
+        other => other,
     };
+    let response = response.map_err(Error::transport)?;
     let status = response.status().as_u16();
     let date = response
         .headers()

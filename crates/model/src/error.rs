@@ -73,6 +73,18 @@ impl Error {
     }
 }
 
+/// What a code of the database says. PostgreSQL's have five characters: class 08 is a broken
+/// connection, 57P0x a server that stops or starts, 53300 one that has no connection left (source:
+/// its appendix A). SQLite's are shorter, and numbers: the low byte 5 is busy, 6 locked (source: its
+/// result codes).
+fn is_away(code: &str) -> bool {
+    if code.len() == 5 {
+        return code.starts_with("08") || code.starts_with("57P0") || code == "53300";
+    }
+    code.parse::<u32>()
+        .is_ok_and(|code| matches!(code & 0xff, 5 | 6))
+}
+
 fn hung_up(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -81,13 +93,23 @@ fn hung_up(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::BeginFailed => true,
-        // Class 08 is a broken connection, 57P0x a server that stops or starts (source: PostgreSQL's
-        // appendix A); 5 and 6 are SQLite's busy and locked.
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            code.starts_with("08")
-                || code.starts_with("57P0")
-                || matches!(&*code, "5" | "6" | "517")
-        }),
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_away(&code)),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_away;
+
+    #[test]
+    fn an_outage_is_told_from_a_refusal() {
+        for away in ["08006", "57P01", "57P03", "53300", "5", "6", "261", "517"] {
+            assert!(is_away(away), "{away}");
+        }
+        // 22021, a text that is no UTF-8, has SQLite's busy in its low byte.
+        for refused in ["22021", "23505", "42P01", "40P01", "19", "13", "2067", ""] {
+            assert!(!is_away(refused), "{refused}");
+        }
     }
 }

@@ -30,8 +30,8 @@ use crate::{
 const BATCH: usize = 2000;
 /// Rows that may wait to be written: whoever reads more waits.
 const WAITING: usize = 2 * BATCH;
-/// New objects that change what the planner should know of a table.
-const MUCH: i64 = 500;
+/// So many new objects change what PostgreSQL's planner should know of a table.
+const ANALYSE_FROM: i64 = 500;
 /// Progress is written at least so often while something is read.
 const PACE: Duration = Duration::from_millis(500);
 /// The lease is renewed so often when nothing is written; cancelling is noticed within it.
@@ -689,7 +689,7 @@ impl Stage {
         }
         let grown: BTreeSet<usize> = {
             let buffer = self.lock();
-            let grew = |p: &&Progress| p.counts.new >= MUCH;
+            let grew = |p: &&Progress| p.counts.new >= ANALYSE_FROM;
             let grown = buffer.progress.values().filter(grew);
             grown.flat_map(|p| p.tables.iter().copied()).collect()
         };

@@ -264,16 +264,15 @@ impl Lease {
 
     /// Begins a write that goes through only while the lease is held.
     pub(crate) async fn begin(&self) -> Result<Tx> {
-        let tx = self.scope.db().begin().await?;
-        match self.beat_in(&tx).await? {
-            Beat::Held => Ok(tx),
-            Beat::Cancelled | Beat::Lost => Err(Error::LeaseLost),
-        }
+        self.held(self.scope.db().begin().await?).await
     }
 
     /// The same for a write that ends with an audit row: the partner's row is locked first.
     pub(crate) async fn begin_audited(&self) -> Result<Tx> {
-        let tx = self.scope.begin().await?;
+        self.held(self.scope.begin().await?).await
+    }
+
+    async fn held(&self, tx: Tx) -> Result<Tx> {
         match self.beat_in(&tx).await? {
             Beat::Held => Ok(tx),
             Beat::Cancelled | Beat::Lost => Err(Error::LeaseLost),
