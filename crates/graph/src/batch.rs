@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use crate::{
     Error, GraphClient, Meter, Page, Pages, Request,
+    charge::{Charge, Service},
     client::{MAX_WAIT, UNTOLD_WAIT, decode, explained, pause},
     http,
-    limits::{Charge, Service},
     pages::WirePage,
 };
 

@@ -13,8 +13,11 @@ use serde::{Deserialize, de::DeserializeOwned};
 use url::Url;
 
 use crate::{
-    Cloud, Error, Grantee, Limiter, ProofSource, Request, TokenSource, http,
-    limits::{Asker, Charge, Gate, Size},
+    Cloud, Error, Grantee, Limiter, ProofSource, Request, TokenSource,
+    charge::Charge,
+    gate::Gate,
+    http,
+    limits::{Asker, Size},
     link,
     pages::Pages,
 };

@@ -14,7 +14,9 @@ pub mod oidc;
 pub mod types;
 
 mod batch;
+mod charge;
 mod client;
+mod gate;
 mod limits;
 mod pages;
 mod request;

@@ -7,18 +7,18 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use futures_util::future::BoxFuture;
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{Error, Limits, Request};
+use crate::{
+    Error, Limits,
+    charge::{Charge, Service},
+};
 
 /// Where slots are kept.
 pub trait Slots: Send + Sync {
@@ -55,80 +55,6 @@ impl Slots for LocalSlots {
             }
         };
         Box::pin(async move { Ok(wait) })
-    }
-}
-
-/// Microsoft's service behind a path: limits are per service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Service {
-    /// Identity and access: users, groups, applications, devices, roles.
-    Directory,
-    /// Reports of the identity and access service, and its logs.
-    Reports,
-    /// Users with `signInActivity`.
-    SignInActivity,
-    /// Identity protection and conditional access.
-    Protection,
-    /// Secure score.
-    Security,
-    /// Intune.
-    Intune,
-}
-
-impl Service {
-    pub(crate) fn of(request: &Request) -> Self {
-        let path = request.path();
-        if path.starts_with("/reports/") || path.starts_with("/auditLogs/") {
-            Self::Reports
-        } else if path.starts_with("/identityProtection/")
-            || path.starts_with("/identity/conditionalAccess/")
-        {
-            Self::Protection
-        } else if path.starts_with("/security/") {
-            Self::Security
-        } else if path.starts_with("/deviceManagement/") {
-            Self::Intune
-        } else if request.query.contains("signInActivity") {
-            Self::SignInActivity
-        } else {
-            Self::Directory
-        }
-    }
-}
-
-/// What a request is charged as.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Charge {
-    pub(crate) service: Service,
-    /// Resource units, of the directory alone.
-    pub(crate) units: u32,
-    /// Whether it reads `keyCredentials`, which has a limit of its own.
-    pub(crate) keys: bool,
-}
-
-impl Charge {
-    /// Source: Microsoft's table of resource units: a base by path, one less with `$select`, one
-    /// more with `$expand`, never below one.
-    pub(crate) fn of(request: &Request) -> Self {
-        let path = request.path();
-        let base: i32 = if path.ends_with("/transitiveMembers") {
-            5
-        } else if path.ends_with("/members") || matches!(path, "/contracts" | "/subscribedSkus") {
-            3
-        } else if path.ends_with("/appRoleAssignments")
-            || matches!(path, "/users" | "/applications")
-        {
-            2
-        } else {
-            1
-        };
-        let with = |name: &str| i32::from(request.query.contains(name));
-        let units = (base - with("$select=") + with("$expand=")).max(1);
-        Self {
-            service: Service::of(request),
-            units: units.unsigned_abs(),
-            keys: request.query.contains("keyCredentials"),
-        }
     }
 }
 
@@ -369,81 +295,10 @@ fn rules(asker: Asker<'_>, charge: Charge) -> Vec<(Rule, u32)> {
     rules
 }
 
-/// How many requests of one client are under way: one more after each that went well, half as many
-/// after one that was throttled.
-#[derive(Debug)]
-pub(crate) struct Gate {
-    allowed: AtomicUsize,
-    active: AtomicUsize,
-    went_well: AtomicUsize,
-    free: Notify,
-}
-
-/// More at a time do not help: the service limits units, not connections.
-const MOST_AT_A_TIME: usize = 8;
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self {
-            allowed: AtomicUsize::new(4),
-            active: AtomicUsize::new(0),
-            went_well: AtomicUsize::new(0),
-            free: Notify::new(),
-        }
-    }
-}
-
-/// A place at the gate; it is free again when this is dropped.
-pub(crate) struct Place<'a>(&'a Gate);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.active.fetch_sub(1, Ordering::AcqRel);
-        self.0.free.notify_one();
-    }
-}
-
-impl Gate {
-    pub(crate) async fn enter(&self) -> Place<'_> {
-        loop {
-            let freed = self.free.notified();
-            let active = self.active.load(Ordering::Acquire);
-            if active < self.allowed.load(Ordering::Acquire) {
-                let entered = self.active.compare_exchange(
-                    active,
-                    active + 1,
-                    Ordering::AcqRel,
-                    Ordering::Acquire,
-                );
-                if entered.is_ok() {
-                    return Place(self);
-                }
-                continue;
-            }
-            freed.await;
-        }
-    }
-
-    pub(crate) fn went_well(&self) {
-        let allowed = self.allowed.load(Ordering::Acquire);
-        let well = self.went_well.fetch_add(1, Ordering::AcqRel) + 1;
-        if well >= allowed && allowed < MOST_AT_A_TIME {
-            self.went_well.store(0, Ordering::Release);
-            self.allowed.store(allowed + 1, Ordering::Release);
-            self.free.notify_one();
-        }
-    }
-
-    pub(crate) fn was_throttled(&self) {
-        let allowed = self.allowed.load(Ordering::Acquire);
-        self.allowed.store((allowed / 2).max(1), Ordering::Release);
-        self.went_well.store(0, Ordering::Release);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Request;
 
     fn asker(client_id: Uuid, tenant: Uuid, limits: Limits) -> Asker<'static> {
         Asker {
@@ -527,29 +382,5 @@ mod tests {
             .wait(asker, Charge::of(&request), Duration::from_secs(50))
             .await;
         assert!(matches!(refused, Err(Error::Throttled(_))));
-    }
-
-    #[tokio::test]
-    async fn the_gate_narrows_when_throttled_and_widens_again() {
-        let gate = Gate::default();
-        let held: Vec<Place<'_>> =
-            futures_util::future::join_all((0..4).map(|_| gate.enter())).await;
-        assert!(
-            tokio::time::timeout(Duration::from_millis(20), gate.enter())
-                .await
-                .is_err()
-        );
-        drop(held);
-        gate.was_throttled();
-        let _held = (gate.enter().await, gate.enter().await);
-        assert!(
-            tokio::time::timeout(Duration::from_millis(20), gate.enter())
-                .await
-                .is_err()
-        );
-        for _ in 0..40 {
-            gate.went_well();
-        }
-        gate.enter().await;
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, de::DeserializeOwned};
 use url::Url;
 
-use crate::{Error, GraphClient, Meter, Request, limits::Charge};
+use crate::{Error, GraphClient, Meter, Request, charge::Charge};
 
 /// More pages than any directory has; a longer chain is a loop.
 const MAX_PAGES: usize = 20_000;

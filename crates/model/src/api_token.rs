@@ -92,7 +92,7 @@ pub async fn authenticate(db: &Db, token: &str, address: &str) -> Result<Option<
     };
     if found.used_at.is_none_or(|at| at.plus_ms(60_000) <= now) {
         execute(
-            db.conn(),
+            db.writer(),
             "UPDATE api_tokens SET used_at = $1 WHERE partner_id = $2 AND id = $3",
             vec![now.into(), found.partner_id.into(), found.id.into()],
         )

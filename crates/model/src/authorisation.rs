@@ -99,7 +99,7 @@ pub async fn present(
         return Ok(Presented::OtherSession(scope, row));
     }
     let used = execute(
-        db.conn(),
+        db.writer(),
         "UPDATE authorisations SET used_at = $1
          WHERE partner_id = $2 AND id = $3 AND used_at IS NULL",
         vec![now.into(), row.partner_id.into(), row.id.into()],

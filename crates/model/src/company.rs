@@ -236,7 +236,7 @@ pub(crate) async fn refresh_name_keys(db: &crate::Db) -> Result<()> {
         if key != row.name_key {
             let mut active: ActiveModel = row.into();
             active.name_key = Set(key);
-            active.update(db.conn()).await?;
+            active.update(db.writer()).await?;
         }
     }
     Ok(())

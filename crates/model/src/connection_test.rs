@@ -119,7 +119,7 @@ pub async fn record(
 ) -> Result<()> {
     let text = serde_json::to_string(lines).map_err(|e| Error::Stored(e.to_string()))?;
     execute(
-        scope.db().conn(),
+        scope.db().writer(),
         "UPDATE connection_tests SET lines = $1, state = $2, finished_at = $3
          WHERE partner_id = $4 AND id = $5",
         vec![

@@ -158,7 +158,7 @@ pub async fn present(
         return Ok(Presented::OtherSession(scope, row));
     }
     let consumed = execute(
-        db.conn(),
+        db.writer(),
         "UPDATE consent_requests SET used_at = $1
          WHERE partner_id = $2 AND id = $3 AND used_at IS NULL",
         vec![now.into(), row.partner_id.into(), row.id.into()],
@@ -180,7 +180,7 @@ pub async fn begin_proof(
     proof_state: &str,
 ) -> Result<()> {
     execute(
-        scope.db().conn(),
+        scope.db().writer(),
         "UPDATE consent_requests SET step = 'proving', claimed_directory_id = $1,
             granted_scopes = $2, proof_state_hash = $3
          WHERE partner_id = $4 AND id = $5 AND step = 'begun'",
@@ -226,7 +226,7 @@ pub async fn present_proof(
         return Ok(Presented::OtherSession(scope, row));
     }
     let consumed = execute(
-        db.conn(),
+        db.writer(),
         "UPDATE consent_requests SET step = 'begun'
          WHERE partner_id = $1 AND id = $2 AND step = 'proving'",
         vec![row.partner_id.into(), row.id.into()],

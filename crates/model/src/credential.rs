@@ -398,7 +398,7 @@ pub async fn note_result(
     result: std::result::Result<(), (&str, &str)>,
 ) -> Result<()> {
     let now = scope.now();
-    let conn = scope.db().conn();
+    let conn = scope.db().writer();
     match result {
         Ok(()) => {
             execute(

@@ -15,9 +15,14 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{Clock, Error, Result};
+
+/// Page cache of the connection that writes on SQLite, KiB: a sync's batches go all over the indexes
+/// of a large tenant.
+const WRITER_CACHE: i32 = 16_000;
+/// Page cache of each that reads, KiB.
+const READER_CACHE: i32 = 2_000;
 
 /// The sqlx pool under the connection, for the job queue alone.
 #[derive(Debug, Clone)]
@@ -34,14 +39,15 @@ pub struct Db {
     connection: DatabaseConnection,
     pool: Pool,
     clock: Clock,
-    /// SQLite has one writer: queueing here is fair, its busy handler is not.
-    writer: Option<Arc<Mutex<()>>>,
+    /// SQLite has one writer, so all writes take turns on one connection of their own: queueing for
+    /// it is fair, SQLite's busy handler is not; and its cache stays warm, where a connection that
+    /// finds another one's commit throws its cache away.
+    writer: DatabaseConnection,
 }
 
 /// An open write transaction. Dropped without [`Tx::commit`], it rolls back.
 pub(crate) struct Tx {
     pub(crate) conn: DatabaseTransaction,
-    _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Tx {
@@ -64,16 +70,17 @@ impl Db {
                 .application_name("tenantry")
                 .statement_cache_capacity(256);
             let pool = PgPoolOptions::new()
-                .max_connections(10)
+                .max_connections(8)
                 .acquire_timeout(Duration::from_secs(20))
                 .connect_with(options)
                 .await
                 .map_err(connect_failed)?;
+            let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
             Ok(Self {
-                connection: SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone()),
+                writer: connection.clone(),
+                connection,
                 pool: Pool::Postgres(pool),
                 clock,
-                writer: None,
             })
         } else {
             Err(Error::field(
@@ -95,23 +102,28 @@ impl Db {
             .busy_timeout(Duration::from_secs(20))
             .foreign_keys(true)
             .pragma("secure_delete", "ON")
-            .pragma("cache_size", "-8000")
             // A large sync touches the same pages of an index in every batch: moved less often, they
             // are moved fewer times.
             .pragma("wal_autocheckpoint", "4000")
             .pragma("temp_store", "MEMORY")
             .statement_cache_capacity(256);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(6)
-            .acquire_timeout(Duration::from_secs(30))
-            .connect_with(options)
-            .await
-            .map_err(connect_failed)?;
+        let open = |connections, kibibytes: i32| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(Duration::from_secs(60))
+                .connect_with(
+                    options
+                        .clone()
+                        .pragma("cache_size", format!("-{kibibytes}")),
+                )
+        };
+        let writer = open(1, WRITER_CACHE).await.map_err(connect_failed)?;
+        let pool = open(6, READER_CACHE).await.map_err(connect_failed)?;
         Ok(Self {
             connection: SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone()),
+            writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
             pool: Pool::Sqlite(pool),
             clock,
-            writer: Some(Arc::new(Mutex::new(()))),
         })
     }
 
@@ -169,6 +181,10 @@ impl Db {
 
     /// Closes all connections; what is committed stays.
     pub async fn close(&self) {
+        // Its pool ends with the other one on PostgreSQL, where both are the same.
+        if let Err(error) = self.writer.close_by_ref().await {
+            tracing::warn!(%error, "the database's writer could not be closed");
+        }
         match &self.pool {
             Pool::Sqlite(pool) => pool.close().await,
             Pool::Postgres(pool) => pool.close().await,
@@ -202,21 +218,22 @@ impl Db {
         &self.connection
     }
 
+    /// Where a write of one statement goes.
+    pub(crate) fn writer(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
     /// Begins a write: immediate on SQLite, so that a read before the write cannot go stale.
     pub(crate) async fn begin(&self) -> Result<Tx> {
-        let turn = match &self.writer {
-            Some(writer) => Some(Arc::clone(writer).lock_owned().await),
-            None => None,
-        };
         let conn = self
-            .connection
+            .writer
             .begin_with_options(TransactionOptions {
                 isolation_level: None,
                 access_mode: None::<AccessMode>,
                 sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             })
             .await?;
-        Ok(Tx { conn, _turn: turn })
+        Ok(Tx { conn })
     }
 
     /// SQL for the database's own clock in milliseconds, moved by the clock's offset: leases of

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::{RunKind, Timestamp};
 
 mod collection;
+mod known;
 mod publish;
 mod record;
 mod snapshot;
@@ -19,10 +20,10 @@ mod stage;
 mod write;
 
 pub use collection::{Collection, Hold, collections, confirm, holds};
+pub use known::{newest_score_day, resources, users};
 pub use record::{Cell, History, Record, Sort, children, count, history, list, of_parents, record};
 pub use snapshot::Snapshot;
 pub use stage::{Progress, Stage};
-pub use write::{newest_score_day, resources, users};
 
 /// `until` of a version that is current.
 pub(crate) const OPEN: i64 = i64::MAX;

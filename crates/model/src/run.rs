@@ -26,9 +26,11 @@ use crate::{
 
 pub mod lease;
 pub mod plan;
+mod upcoming;
 
 pub use lease::{Beat, CollectorEnd, Counts, Failure, Lease, claim};
 pub use plan::{Due, due, mark_pushed, plan, sweep};
+pub use upcoming::{Upcoming, upcoming};
 
 /// A run is given up after this many attempts, crashes included.
 pub const MAX_ATTEMPTS: i64 = 5;

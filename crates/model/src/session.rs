@@ -102,7 +102,7 @@ pub async fn resume(db: &Db, token: &str, address: &str) -> Result<Option<Princi
     // Once a minute is enough to know when it was last used.
     if found.seen_at.plus_ms(60_000) <= now {
         execute(
-            db.conn(),
+            db.writer(),
             "UPDATE sessions SET seen_at = $1 WHERE token_hash = $2",
             vec![now.into(), hash.clone().into()],
         )
@@ -149,13 +149,13 @@ pub async fn end(principal: &Principal) -> Result<()> {
 pub async fn prune(db: &Db) -> Result<()> {
     let now = db.clock().now();
     execute(
-        db.conn(),
+        db.writer(),
         "DELETE FROM sessions WHERE expires_at <= $1 OR seen_at <= $2",
         vec![now.into(), now.plus_minutes(-IDLE_MINUTES).into()],
     )
     .await?;
     execute(
-        db.conn(),
+        db.writer(),
         "DELETE FROM sign_in_failures WHERE window_start <= $1",
         vec![now.plus_ms(-2 * FAILURE_WINDOW_MS).into()],
     )

@@ -153,33 +153,38 @@ pub async fn note_permissions(scope: &Scope, id: TenantId, granted: &[String]) -
     let mut granted = granted.to_vec();
     granted.sort_unstable();
     let text = serde_json::to_string(&granted).map_err(|e| Error::Stored(e.to_string()))?;
+    let values: Vec<sea_orm::Value> = vec![
+        text.into(),
+        scope.now().into(),
+        scope.partner().into(),
+        id.into(),
+    ];
+    // Most syncs find what the last one found: that needs no turn at the audit log.
+    let same = execute(
+        scope.db().writer(),
+        "UPDATE tenants SET permissions_checked_at = $2
+         WHERE partner_id = $3 AND id = $4 AND granted_permissions = $1",
+        values.clone(),
+    );
+    if same.await? > 0 {
+        return Ok(());
+    }
     let tx = scope.begin().await?;
-    let before = Entity::find_by_id((scope.partner(), id))
-        .one(&tx.conn)
-        .await?
-        .and_then(|t| t.granted_permissions);
     execute(
         &tx.conn,
         "UPDATE tenants SET granted_permissions = $1, permissions_checked_at = $2
          WHERE partner_id = $3 AND id = $4",
-        vec![
-            text.clone().into(),
-            scope.now().into(),
-            scope.partner().into(),
-            id.into(),
-        ],
+        values,
     )
     .await?;
-    if before.as_deref() != Some(text.as_str()) {
-        audit::append(
-            &tx,
-            scope,
-            "tenant.permissions",
-            Target::new("tenant", id, ""),
-            json!({ "granted": granted }),
-        )
-        .await?;
-    }
+    audit::append(
+        &tx,
+        scope,
+        "tenant.permissions",
+        Target::new("tenant", id, ""),
+        json!({ "granted": granted }),
+    )
+    .await?;
     tx.commit().await
 }
 

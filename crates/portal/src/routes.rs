@@ -65,7 +65,7 @@ routes! {
     get "/companies/{id}/secure-score" Page(Viewer), pages::secure_score::show;
     get "/companies/{id}/secure-score/{control}" Page(Viewer), pages::secure_score::control;
 
-    get "/jobs" Page(Viewer), pages::runs::index;
+    get "/jobs" Page(Viewer), pages::run_list::index;
     post "/jobs" Page(Technician), pages::bulk_runs::create;
     get "/jobs/{id}" Page(Viewer), pages::runs::show;
     get "/jobs/{id}/events" Page(Viewer), pages::run_events::stream;
@@ -154,6 +154,7 @@ routes! {
     delete "/api/v1/mappings/{id}" Api(Admin), api::mappings::delete;
     post "/api/v1/mappings/{id}/remap" Api(Admin), api::mappings::remap;
     get "/api/v1/runs" Api(Viewer), api::runs::list;
+    get "/api/v1/scheduled-runs" Api(Viewer), api::scheduled_runs::list;
     post "/api/v1/runs" Api(Technician), api::runs::create;
     get "/api/v1/runs/{id}" Api(Viewer), api::runs::get;
     post "/api/v1/runs/{id}/cancel" Api(Technician), api::runs::cancel;

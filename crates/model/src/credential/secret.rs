@@ -482,7 +482,7 @@ pub async fn note_expiry(
 pub async fn retire(db: &Db) -> Result<()> {
     let before = db.clock().now().plus_minutes(-KEEP_MINUTES);
     let gone = execute(
-        db.conn(),
+        db.writer(),
         "DELETE FROM credential_secrets WHERE state = 'previous' AND replaced_at <= $1",
         vec![before.into()],
     )

@@ -14,17 +14,18 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, Semaphore};
 
-use super::{
-    Collection, Object, TABLES, Table,
-    collection::{FALL_LEAST, FALL_PERCENT},
-    publish, write,
-};
+use super::{Collection, TABLES, Table, publish, write};
 use crate::{
-    CollectorState, Error, Result, RunState, Timestamp,
+    Error, Result, RunState, Timestamp,
     db::{Tx, execute},
-    run::lease::{Beat, CollectorEnd, Counts, Failure, Lease},
+    run::lease::{Beat, Counts, Failure, Lease},
     run_event,
 };
+
+mod collected;
+mod progress;
+
+pub use progress::Progress;
 
 /// Rows gathered before a transaction.
 const BATCH: usize = 2000;
@@ -36,39 +37,6 @@ const ANALYSE_FROM: i64 = 500;
 const PACE: Duration = Duration::from_millis(500);
 /// The lease is renewed so often when nothing is written; cancelling is noticed within it.
 const RENEW: Duration = Duration::from_millis(900);
-
-/// What one collector did so far.
-#[derive(Debug, Clone)]
-pub struct Progress {
-    /// Its name.
-    pub name: &'static str,
-    /// Where it stands.
-    pub state: CollectorState,
-    /// Objects that it will likely read.
-    pub expected: Option<i64>,
-    /// What it did.
-    pub counts: Counts,
-    /// How it ended.
-    pub end: Option<CollectorEnd>,
-    pub(super) position: i64,
-    pub(super) started_at: Option<Timestamp>,
-    pub(super) finished_at: Option<Timestamp>,
-    /// A fall of the collection that is held back: objects missing, objects known.
-    pub(super) held: Option<(i64, i64)>,
-    pub(super) cursor: Option<Cursor>,
-    tables: BTreeSet<usize>,
-}
-
-/// Where a collection was read to.
-#[derive(Debug, Clone)]
-pub(super) struct Cursor {
-    /// Where its changes go on, if Graph says so.
-    pub(super) link: Option<String>,
-    /// When that was asked for.
-    pub(super) at: Timestamp,
-    /// Whether it was read as a whole.
-    pub(super) full: bool,
-}
 
 /// What a write did.
 #[derive(Debug, Clone, Copy, Default)]
@@ -166,120 +134,6 @@ impl Stage {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lists the collectors that this attempt will run, after those of an earlier attempt whose
-    /// work is published already.
-    pub fn announce(&self, names: &[&'static str], from: usize) {
-        let mut buffer = self.lock();
-        for (i, name) in names.iter().enumerate() {
-            let progress = Progress {
-                name,
-                state: CollectorState::Waiting,
-                expected: None,
-                counts: Counts::default(),
-                end: None,
-                position: i64::try_from(from + i).unwrap_or_default(),
-                started_at: None,
-                finished_at: None,
-                held: None,
-                cursor: None,
-                tables: BTreeSet::new(),
-            };
-            buffer.progress.insert(name, progress);
-            buffer.changed.insert(name);
-        }
-    }
-
-    fn note(&self, name: &'static str, note: impl FnOnce(&mut Progress)) {
-        let mut buffer = self.lock();
-        if let Some(progress) = buffer.progress.get_mut(name) {
-            note(progress);
-            buffer.changed.insert(name);
-        }
-    }
-
-    /// Marks a collector as reading.
-    pub fn started(&self, name: &'static str) {
-        let now = self.lease.scope().now();
-        self.note(name, |p| {
-            p.state = CollectorState::Running;
-            p.started_at = Some(now);
-        });
-    }
-
-    /// Says how many objects a collector will likely read.
-    pub fn expect(&self, name: &'static str, objects: i64) {
-        self.note(name, |p| p.expected = (objects > 0).then_some(objects));
-    }
-
-    /// Adds to a collector's counts what wrote nothing.
-    pub fn count(&self, name: &'static str, counts: Counts) {
-        self.note(name, |p| p.counts.add(counts));
-    }
-
-    /// Adds a line to the timeline.
-    pub fn event(&self, level: &'static str, text: String) {
-        let now = self.lease.scope().now();
-        self.lock().events.push((now, level, text));
-    }
-
-    /// Ends a collector and says so in the timeline. What it wrote is published with the run unless
-    /// it is [`Stage::abandon`]ed.
-    pub fn ended(&self, name: &'static str, end: CollectorEnd) {
-        let now = self.lease.scope().now();
-        let level = match end.state {
-            CollectorState::Succeeded => "info",
-            CollectorState::Failed => "error",
-            _ => "warn",
-        };
-        let label = name.replace('_', " ");
-        let text = match &end.reason {
-            Some(reason) => format!("{label}: {}. {reason}", end.state),
-            None => format!("{label}: {}", end.state),
-        };
-        self.note(name, |p| {
-            p.state = end.state;
-            p.finished_at = Some(now);
-            p.end = Some(end);
-        });
-        self.lock().events.push((now, level, text));
-    }
-
-    /// Notes where a collection was read to: `link` is where its changes go on, asked for at `at`.
-    pub fn read_to(&self, name: &'static str, link: Option<String>, at: Timestamp, full: bool) {
-        self.note(name, |p| p.cursor = Some(Cursor { link, at, full }));
-    }
-
-    /// How a collector stands.
-    pub fn progress(&self, name: &str) -> Option<Progress> {
-        self.lock().progress.get(name).cloned()
-    }
-
-    async fn push(
-        &self,
-        name: &'static str,
-        table: &'static Table,
-        rows: usize,
-        write: Write,
-    ) -> Result<()> {
-        let places = u32::try_from(rows.clamp(1, WAITING)).unwrap_or(u32::MAX);
-        match self.places.acquire_many(places).await {
-            Ok(taken) => taken.forget(),
-            Err(_) => return Err(Error::LeaseLost),
-        }
-        let mut buffer = self.lock();
-        buffer.writes.push((name, write));
-        buffer.rows += rows;
-        buffer.places += places as usize;
-        let index = TABLES.iter().position(|t| t.name == table.name);
-        if let Some(progress) = buffer.progress.get_mut(name) {
-            progress.tables.extend(index);
-        }
-        if buffer.rows >= BATCH {
-            self.full.notify_one();
-        }
-        Ok(())
-    }
-
     /// Says that the collectors have ended: [`Stage::keep`] ends after what it is writing.
     pub fn over(&self) {
         self.is_over.store(true, Ordering::Release);
@@ -326,196 +180,6 @@ impl Stage {
                 }
             }
         }
-    }
-
-    /// Writes one page; `counts` carries what it cost to read.
-    pub async fn page<O: Object>(
-        &self,
-        name: &'static str,
-        rows: Vec<O>,
-        counts: Counts,
-    ) -> Result<()> {
-        self.count(name, counts);
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let first = self.empty.contains(O::TABLE.name);
-        let weight = rows.len();
-        let write: Write = Box::new(move |tx, lease| {
-            Box::pin(async move {
-                let counts = write::upsert(tx, lease, rows, first).await?;
-                Ok(Effect { counts, held: None })
-            })
-        });
-        self.push(name, O::TABLE, weight, write).await
-    }
-
-    fn sum(&self, name: &'static str) -> Arc<AtomicU64> {
-        let mut removals = self.removals.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(removals.entry(name).or_default())
-    }
-
-    /// Ends objects that Microsoft says are gone; of one parent where the table has parents.
-    pub async fn remove<O: Object>(
-        &self,
-        name: &'static str,
-        parent: Option<String>,
-        ids: Vec<String>,
-    ) -> Result<()> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let weight = ids.len();
-        let sum = self.sum(name);
-        let write: Write = Box::new(move |tx, lease| {
-            Box::pin(async move {
-                let table = O::TABLE;
-                removed(
-                    &sum,
-                    write::remove(tx, lease, table, parent.as_deref(), &ids).await?,
-                )
-            })
-        });
-        self.push(name, O::TABLE, weight, write).await
-    }
-
-    /// Ends everything that belongs to these parents.
-    pub async fn remove_of<O: Object>(
-        &self,
-        name: &'static str,
-        parents: Vec<String>,
-    ) -> Result<()> {
-        if parents.is_empty() {
-            return Ok(());
-        }
-        let sum = self.sum(name);
-        let write: Write = Box::new(move |tx, lease| {
-            Box::pin(async move {
-                removed(&sum, write::remove_of(tx, lease, O::TABLE, &parents).await?)
-            })
-        });
-        self.push(name, O::TABLE, 1, write).await
-    }
-
-    /// After a complete pass, and only then: ends what the pass did not see, but for what belongs
-    /// to parents that could not be read.
-    pub async fn complete<O: Object>(&self, name: &'static str, spare: Vec<String>) -> Result<()> {
-        if self.empty.contains(O::TABLE.name) {
-            return Ok(());
-        }
-        let sum = self.sum(name);
-        let write: Write = Box::new(move |tx, lease| {
-            Box::pin(async move {
-                write::spare(tx, lease, O::TABLE, &spare).await?;
-                removed(&sum, write::remove_unseen(tx, lease, O::TABLE).await?)
-            })
-        });
-        self.push(name, O::TABLE, 1, write).await
-    }
-
-    /// The same of those whose `column` has one of these values, each of which was read whole.
-    pub async fn complete_by<O: Object>(
-        &self,
-        name: &'static str,
-        column: &'static str,
-        values: Vec<String>,
-    ) -> Result<()> {
-        if values.is_empty() || self.empty.contains(O::TABLE.name) {
-            return Ok(());
-        }
-        let sum = self.sum(name);
-        let write: Write = Box::new(move |tx, lease| {
-            Box::pin(async move {
-                removed(
-                    &sum,
-                    write::remove_unseen_by(tx, lease, O::TABLE, column, &values).await?,
-                )
-            })
-        });
-        self.push(name, O::TABLE, 1, write).await
-    }
-
-    /// Holds back a fall of more than a fifth of the collection, until somebody confirms it.
-    /// Called after the last removal of a pass.
-    pub async fn guard<O: Object>(&self, name: &'static str) -> Result<()> {
-        if self.empty.contains(O::TABLE.name) {
-            return Ok(());
-        }
-        let confirmed = self
-            .collection(name)
-            .hold
-            .is_some_and(|hold| hold.confirmed_at.is_some());
-        // Removals of this pass that were not written yet are among the writes before this one, so
-        // the count is taken when its turn comes.
-        let sum = self.sum(name);
-        let write: Write = Box::new(move |tx, lease| {
-            Box::pin(async move {
-                let table = O::TABLE;
-                // Most passes end nothing, and then nothing has to be counted.
-                let fall = u64::try_from(FALL_LEAST).unwrap_or_default();
-                if sum.load(Ordering::Acquire) < fall {
-                    return Ok(Effect::default());
-                }
-                let missing = write::ended(tx, lease, table).await?;
-                if missing < FALL_LEAST || confirmed {
-                    return Ok(Effect::default());
-                }
-                let known = write::present(&tx.conn, lease, table).await?;
-                if missing * 100 <= known * FALL_PERCENT {
-                    return Ok(Effect::default());
-                }
-                write::restore(tx, lease, table).await?;
-                let counts = Counts {
-                    removed: -missing,
-                    ..Counts::default()
-                };
-                Ok(Effect {
-                    counts,
-                    held: Some((missing, known)),
-                })
-            })
-        });
-        self.push(name, O::TABLE, 1, write).await
-    }
-
-    /// Takes back everything that a collector wrote in this run: nothing is concluded from half of
-    /// a collection.
-    pub async fn abandon(&self, name: &'static str) -> Result<()> {
-        let tables: Vec<usize> = match self.lock().progress.get_mut(name) {
-            Some(progress) => {
-                progress.cursor = None;
-                std::mem::take(&mut progress.tables).into_iter().collect()
-            }
-            None => vec![],
-        };
-        for table in tables.into_iter().map(|i| TABLES[i]) {
-            let write: Write = Box::new(move |tx, lease| {
-                Box::pin(async move {
-                    write::discard(tx, lease, table).await?;
-                    Ok(Effect::default())
-                })
-            });
-            self.lock().writes.push((name, write));
-        }
-        self.note(name, |p| {
-            let Counts {
-                new,
-                changed,
-                removed,
-                ..
-            } = &mut p.counts;
-            (*new, *changed, *removed) = (0, 0, 0);
-        });
-        self.flush().await
-    }
-
-    /// Number of objects of a table that readers see.
-    pub async fn present<O: Object>(&self) -> Result<i64> {
-        if self.empty.contains(O::TABLE.name) {
-            return Ok(0);
-        }
-        let db = self.lease.scope().db();
-        write::present(db.conn(), &self.lease, O::TABLE).await
     }
 
     /// Writes what was gathered.
@@ -601,36 +265,6 @@ impl Stage {
         !buffer.changed.is_empty() || !buffer.events.is_empty() || !buffer.writes.is_empty()
     }
 
-    /// Decides what a held-back fall makes of a collector's end.
-    fn judge(&self) {
-        let held: Vec<(&'static str, i64, i64)> = self
-            .lock()
-            .progress
-            .values()
-            .filter_map(|p| p.held.map(|(missing, known)| (p.name, missing, known)))
-            .collect();
-        for (name, missing, known) in held {
-            let is_whole = self
-                .progress(name)
-                .is_some_and(|p| p.state == CollectorState::Succeeded);
-            if is_whole {
-                self.ended(
-                    name,
-                    CollectorEnd {
-                        state: CollectorState::Partial,
-                        code: None,
-                        reason: Some(format!(
-                            "{missing} of {known} were missing from Microsoft's answer, so none was removed."
-                        )),
-                        remedy: Some(
-                            "If they are really gone, confirm it on the company's page; the next sync removes them.".into(),
-                        ),
-                    },
-                );
-            }
-        }
-    }
-
     /// Writes the rest, and answers how the collectors ended.
     pub async fn settle_collectors(&self) -> Result<Vec<Progress>> {
         self.flush().await?;
@@ -640,13 +274,21 @@ impl Stage {
     }
 
     /// Ends the attempt in one transaction: what was read appears, cursors move, the run settles, or
-    /// is tried again at `retry_at`.
+    /// is tried again at `retry_at`. Rows that wait are written before it: it holds the partner's
+    /// audit chain, for which all other runs of the partner wait.
     pub async fn finish(
         &self,
         state: RunState,
         retry_at: Option<Timestamp>,
         failure: Option<&Failure>,
     ) -> Result<()> {
+        // A run that failed publishes nothing: no cursor may move past what nobody will see, and
+        // nothing more is written that the next run would have to take back.
+        let is_published = state != RunState::Failed;
+        if !is_published {
+            self.lock().writes.clear();
+        }
+        self.flush().await?;
         let _turn = self.turn.lock().await;
         if self.is_broken.load(Ordering::Acquire) {
             return Err(Error::Stored(
@@ -654,24 +296,8 @@ impl Stage {
             ));
         }
         let tx = self.lease.begin_audited().await?;
-        let (writes, events) = {
-            let mut buffer = self.lock();
-            (
-                std::mem::take(&mut buffer.writes),
-                std::mem::take(&mut buffer.events),
-            )
-        };
-        // A run that failed publishes nothing: no cursor may move past what nobody will see, and
-        // nothing more is written that the next run would have to take back.
-        let is_published = state != RunState::Failed;
-        let effects = match is_published {
-            true => self.write(&tx, writes).await?,
-            false => vec![],
-        };
-        let changed = self.apply(&effects);
-        self.save(&tx, &changed, &events).await?;
+        let all: Vec<Progress> = self.lock().progress.values().cloned().collect();
         if is_published {
-            let all: Vec<Progress> = self.lock().progress.values().cloned().collect();
             publish::save_collections(&tx, &self.lease, &all, self.began).await?;
             publish::publish(&tx, &self.lease).await?;
         }
@@ -700,13 +326,4 @@ impl Stage {
             }
         }
     }
-}
-
-fn removed(sum: &AtomicU64, count: u64) -> Result<Effect> {
-    sum.fetch_add(count, Ordering::AcqRel);
-    let counts = Counts {
-        removed: i64::try_from(count).unwrap_or_default(),
-        ..Counts::default()
-    };
-    Ok(Effect { counts, held: None })
 }

@@ -30,7 +30,7 @@ pub struct Due {
 }
 
 /// Secure score is daily whatever the directory's interval is.
-const SECURE_SCORE_MINUTES: i64 = 24 * 60;
+pub(super) const SECURE_SCORE_MINUTES: i64 = 24 * 60;
 
 /// Writes a run for every live mapping whose slot has begun. Answers how many.
 pub async fn plan(db: &Db) -> Result<usize> {
@@ -94,7 +94,7 @@ pub async fn plan(db: &Db) -> Result<usize> {
 }
 
 /// Sign-in activity of a tenant is read once in so many milliseconds, and no sooner.
-const ACTIVITY_MS: i64 = 24 * 60 * 60_000;
+pub(super) const ACTIVITY_MS: i64 = 24 * 60 * 60_000;
 
 /// Whose sign-in activity is read next. Microsoft allows an application ten reads a minute over all
 /// its tenants, so there is one pass at a time for each application: the tenant's that waited
@@ -204,11 +204,23 @@ pub(crate) async fn renumber(
 
 /// The number of the slot that `now` falls into. Each mapping and kind has its own stable place in
 /// the interval, so that thousands of mappings do not start together.
-fn slot(now: Timestamp, mapping: MappingId, kind: RunKind, minutes: i64) -> i64 {
+pub(super) fn slot(now: Timestamp, mapping: MappingId, kind: RunKind, minutes: i64) -> i64 {
+    let (interval, place) = place(mapping, kind, minutes);
+    (now.0 - place).div_euclid(interval)
+}
+
+/// When a slot begins.
+pub(super) fn begins(slot: i64, mapping: MappingId, kind: RunKind, minutes: i64) -> Timestamp {
+    let (interval, place) = place(mapping, kind, minutes);
+    Timestamp(slot * interval + place)
+}
+
+/// Length of a slot, and where in it the mapping has its place; milliseconds.
+fn place(mapping: MappingId, kind: RunKind, minutes: i64) -> (i64, i64) {
     let interval = minutes.max(1) * 60_000;
     let digest = keys::fingerprint(&format!("{mapping}/{kind}"));
     let place = i64::from_str_radix(&digest[..12], 16).unwrap_or_default() % interval;
-    (now.0 - place).div_euclid(interval)
+    (interval, place)
 }
 
 /// Takes one slot and writes its run; `false` when another process did, or when a run is open, which
@@ -429,6 +441,9 @@ mod tests {
         for _ in 0..2000 {
             let id = MappingId::generate(&clock);
             let first = slot(start, id, RunKind::Directory, 1440);
+            let next = begins(first + 1, id, RunKind::Directory, 1440);
+            assert_eq!(slot(next, id, RunKind::Directory, 1440), first + 1);
+            assert_eq!(slot(next.plus_ms(-1), id, RunKind::Directory, 1440), first);
             assert_eq!(
                 slot(start.plus_ms(day), id, RunKind::Directory, 1440),
                 first + 1

@@ -13,6 +13,7 @@ pub(crate) mod holds;
 pub(crate) mod mappings;
 pub(crate) mod objects;
 pub(crate) mod runs;
+pub(crate) mod scheduled_runs;
 pub(crate) mod secure_scores;
 pub(crate) mod tenants;
 pub(crate) mod users;
@@ -174,7 +175,7 @@ pub(crate) async fn healthz(portal: web::Data<Portal>) -> HttpResponse {
         companies::import,
         mappings::list, mappings::create, mappings::get, mappings::delete,
         mappings::remap,
-        runs::list, runs::create, runs::get, runs::cancel, runs::retry,
+        scheduled_runs::list, runs::list, runs::create, runs::get, runs::cancel, runs::retry,
         users::list, groups::list, groups::members, objects::list, objects::get, holds::list, holds::confirm, secure_scores::list,
     ),
     components(schemas(Problem, ProblemField)),

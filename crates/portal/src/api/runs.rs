@@ -149,7 +149,7 @@ struct Filter {
     until: String,
 }
 
-fn word<T: std::str::FromStr<Err = String>>(
+pub(super) fn word<T: std::str::FromStr<Err = String>>(
     field: &str,
     text: &str,
 ) -> Result<Option<T>, ApiProblem> {

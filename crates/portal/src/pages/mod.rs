@@ -21,6 +21,7 @@ pub(crate) mod mappings;
 pub(crate) mod objects;
 pub(crate) mod organisation;
 pub(crate) mod run_events;
+pub(crate) mod run_list;
 pub(crate) mod runs;
 pub(crate) mod secure_score;
 pub(crate) mod setup;

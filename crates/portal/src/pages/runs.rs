@@ -1,43 +1,19 @@
-//! Jobs: the list, one run with live progress, and what people do with runs.
+//! Jobs: one run with live progress, and what people do with runs.
 
 use actix_web::{HttpRequest, web};
 use askama::Template;
 use model::{
-    Company, CompanyId, Run, RunCause, RunCollector, RunEvent, RunId, RunKind, RunState, Timestamp,
-    Window, company, run, run::Filter, run_event,
+    Company, CompanyId, Run, RunCause, RunCollector, RunEvent, RunId, RunKind, Window, company,
+    run, run::Filter, run_event,
 };
 use serde::Deserialize;
 
-use super::dashboard::all_company_names;
 use crate::{
     Portal,
     guard::Signed,
     problem::PageProblem,
-    view::{
-        Answer, PAGE_SIZE, Page, Pager, collector_label, duration_words, filters, html, query,
-        see_other,
-    },
+    view::{Answer, Page, duration_words, filters, html, see_other},
 };
-
-#[derive(Template)]
-#[template(path = "runs/index.html")]
-struct Index {
-    page: Page,
-    rows: Vec<Row>,
-    counts: Vec<(&'static str, &'static str, i64)>,
-    list: ListQuery,
-    companies: Vec<(CompanyId, String)>,
-    pager: Pager,
-    is_live: bool,
-    oldest: Option<Run>,
-}
-
-struct Row {
-    run: Run,
-    company: String,
-    read: i64,
-    note: String,
-}
 
 /// What the live part of a run's page shows.
 pub(super) struct Live {
@@ -207,127 +183,6 @@ fn cause_words(run: &Run) -> String {
         RunCause::Retry => format!("by {} as another try", run.requested_by),
         RunCause::Reconcile => format!("by {}, reading everything anew", run.requested_by),
     }
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct ListQuery {
-    #[serde(default)]
-    state: String,
-    #[serde(default)]
-    kind: String,
-    #[serde(default)]
-    company: String,
-    #[serde(default)]
-    from: String,
-    #[serde(default)]
-    to: String,
-    #[serde(default)]
-    page: u64,
-}
-
-/// The first moment of a day `yyyy-mm-dd`, UTC.
-fn day(text: &str) -> Option<Timestamp> {
-    let day = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-    Some(day.and_hms_opt(0, 0, 0)?.and_utc().into())
-}
-
-impl ListQuery {
-    fn link(&self, name: &str, value: &str) -> String {
-        let mut pairs = [
-            ("state", self.state.as_str()),
-            ("kind", &self.kind),
-            ("company", &self.company),
-            ("from", &self.from),
-            ("to", &self.to),
-            ("page", ""),
-        ];
-        for pair in &mut pairs {
-            if pair.0 == name {
-                pair.1 = value;
-            }
-        }
-        format!("/jobs{}", query(&pairs))
-    }
-}
-
-pub(crate) async fn index(
-    request: HttpRequest,
-    portal: web::Data<Portal>,
-    principal: Signed,
-    list: web::Query<ListQuery>,
-) -> Answer {
-    let scope = &principal.scope;
-    let mut page = Page::new(
-        &request,
-        &portal,
-        &principal,
-        "Azure Active Directory jobs",
-        "jobs",
-    )
-    .await?
-    .under("Jobs", "/jobs");
-    let list = list.into_inner();
-    let filter = Filter {
-        company: list.company.parse().ok(),
-        kind: list.kind.parse().ok(),
-        states: list.state.parse().into_iter().collect(),
-        mapping: None,
-        since: day(&list.from),
-        until: day(&list.to).map(|at| at.plus_minutes(24 * 60)),
-    };
-    let found = run::list(scope, &filter, Window::page(list.page.max(1), PAGE_SIZE)).await?;
-    let names = all_company_names(scope).await?;
-    let mut rows = Vec::new();
-    for run in found.rows {
-        let collectors = run::collectors(scope, &run).await?;
-        use model::CollectorState::{Failed, Partial, Running, Skipped};
-        // What is being read, or what did not succeed and why.
-        let note = collectors
-            .iter()
-            .find(|c| matches!(c.state, Running | Failed | Partial | Skipped))
-            .map_or(String::new(), |c| match &c.reason {
-                Some(reason) => format!("{}: {reason}", collector_label(&c.name)),
-                None => collector_label(&c.name),
-            });
-        rows.push(Row {
-            company: names.get(&run.company_id).cloned().unwrap_or_default(),
-            read: collectors.iter().map(|c| c.objects_read).sum(),
-            note,
-            run,
-        });
-    }
-    let counts = run::counts(scope).await?;
-    let of = |state: &RunState| counts.get(state).copied().unwrap_or_default();
-    let labels = [
-        "Queued",
-        "Running",
-        "Retrying",
-        "Completed",
-        "Partial",
-        "Failed",
-        "Cancelled",
-    ];
-    let is_live = RunState::ALL.iter().any(|s| s.is_open() && of(s) > 0);
-    page.refresh = is_live;
-    let pager = Pager::new(list.page, rows.len(), found.total, |n| {
-        list.link("page", &n.to_string())
-    });
-    let mut companies: Vec<(CompanyId, String)> = names.into_iter().collect();
-    companies.sort_by_key(|c| c.1.to_lowercase());
-    html(&Index {
-        page,
-        rows,
-        counts: RunState::ALL
-            .iter()
-            .zip(labels)
-            .map(|(s, label)| (s.as_str(), label, of(s)))
-            .collect(),
-        list,
-        companies,
-        pager,
-        is_live,
-        oldest: run::oldest_waiting(scope).await?,
-    })
 }
 
 pub(crate) async fn show(

@@ -1,0 +1,210 @@
+//! The list of jobs, and of the syncs that the plan will begin.
+
+use std::collections::HashMap;
+
+use actix_web::{HttpRequest, web};
+use askama::Template;
+use model::{CompanyId, Run, RunKind, RunState, Scope, Timestamp, Window, run, run::Filter};
+use serde::Deserialize;
+
+use super::{dashboard::all_company_names, runs::kind_label};
+use crate::{
+    Portal,
+    guard::Signed,
+    problem::PageProblem,
+    view::{Answer, PAGE_SIZE, Page, Pager, collector_label, filters, html, query},
+};
+
+/// The state of what the plan will begin: no run exists yet.
+const SCHEDULED: &str = "scheduled";
+
+#[derive(Template)]
+#[template(path = "runs/index.html")]
+struct Index {
+    page: Page,
+    rows: Vec<Row>,
+    scheduled: Vec<Planned>,
+    counts: Vec<(&'static str, &'static str, u64)>,
+    list: ListQuery,
+    companies: Vec<(CompanyId, String)>,
+    pager: Pager,
+    is_live: bool,
+    oldest: Option<Run>,
+}
+
+/// A sync that the plan will begin.
+struct Planned {
+    company_id: CompanyId,
+    company: String,
+    kind: RunKind,
+    at: Timestamp,
+}
+
+struct Row {
+    run: Run,
+    company: String,
+    read: i64,
+    note: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ListQuery {
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    company: String,
+    #[serde(default)]
+    from: String,
+    #[serde(default)]
+    to: String,
+    #[serde(default)]
+    page: u64,
+}
+
+/// The first moment of a day `yyyy-mm-dd`, UTC.
+fn day(text: &str) -> Option<Timestamp> {
+    let day = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    Some(day.and_hms_opt(0, 0, 0)?.and_utc().into())
+}
+
+impl ListQuery {
+    fn link(&self, name: &str, value: &str) -> String {
+        let mut pairs = [
+            ("state", self.state.as_str()),
+            ("kind", &self.kind),
+            ("company", &self.company),
+            ("from", &self.from),
+            ("to", &self.to),
+            ("page", ""),
+        ];
+        for pair in &mut pairs {
+            if pair.0 == name {
+                pair.1 = value;
+            }
+        }
+        format!("/jobs{}", query(&pairs))
+    }
+}
+
+/// Runs of the list, and how many there are.
+async fn rows(
+    scope: &Scope,
+    filter: &Filter,
+    window: Window,
+    names: &HashMap<CompanyId, String>,
+) -> Result<(Vec<Row>, u64), PageProblem> {
+    let found = run::list(scope, filter, window).await?;
+    let mut rows = Vec::new();
+    for run in found.rows {
+        let collectors = run::collectors(scope, &run).await?;
+        use model::CollectorState::{Failed, Partial, Running, Skipped};
+        // What is being read, or what did not succeed and why.
+        let note = collectors
+            .iter()
+            .find(|c| matches!(c.state, Running | Failed | Partial | Skipped))
+            .map_or(String::new(), |c| match &c.reason {
+                Some(reason) => format!("{}: {reason}", collector_label(&c.name)),
+                None => collector_label(&c.name),
+            });
+        rows.push(Row {
+            company: names.get(&run.company_id).cloned().unwrap_or_default(),
+            read: collectors.iter().map(|c| c.objects_read).sum(),
+            note,
+            run,
+        });
+    }
+    Ok((rows, found.total))
+}
+
+pub(crate) async fn index(
+    request: HttpRequest,
+    portal: web::Data<Portal>,
+    principal: Signed,
+    list: web::Query<ListQuery>,
+) -> Answer {
+    let scope = &principal.scope;
+    let mut page = Page::new(
+        &request,
+        &portal,
+        &principal,
+        "Azure Active Directory jobs",
+        "jobs",
+    )
+    .await?
+    .under("Jobs", "/jobs");
+    let list = list.into_inner();
+    let filter = Filter {
+        company: list.company.parse().ok(),
+        kind: list.kind.parse().ok(),
+        states: list.state.parse().into_iter().collect(),
+        mapping: None,
+        since: day(&list.from),
+        until: day(&list.to).map(|at| at.plus_minutes(24 * 60)),
+    };
+    let window = Window::page(list.page.max(1), PAGE_SIZE);
+    let names = all_company_names(scope).await?;
+    let (rows, total) = match list.state == SCHEDULED {
+        true => (vec![], 0),
+        false => rows(scope, &filter, window, &names).await?,
+    };
+    // What the plan will begin has not been asked for, so the days do not choose among it.
+    let planned = run::upcoming(scope, filter.company, filter.kind, window).await?;
+    let total = match list.state == SCHEDULED {
+        true => planned.total,
+        false => total,
+    };
+    let scheduled: Vec<Planned> = planned
+        .rows
+        .into_iter()
+        .filter(|_| list.state == SCHEDULED)
+        .map(|one| Planned {
+            company_id: one.company,
+            company: names.get(&one.company).cloned().unwrap_or_default(),
+            kind: one.kind,
+            at: one.at,
+        })
+        .collect();
+    let counts = run::counts(scope).await?;
+    let of = |state: &RunState| {
+        counts
+            .get(state)
+            .map_or(0, |n| u64::try_from(*n).unwrap_or_default())
+    };
+    let labels = [
+        "Queued",
+        "Running",
+        "Retrying",
+        "Completed",
+        "Partial",
+        "Failed",
+        "Cancelled",
+    ];
+    let is_live = RunState::ALL.iter().any(|s| s.is_open() && of(s) > 0);
+    page.refresh = is_live;
+    let shown = rows.len() + scheduled.len();
+    let pager = Pager::new(list.page, shown, total, |n| {
+        list.link("page", &n.to_string())
+    });
+    let mut companies: Vec<(CompanyId, String)> = names.into_iter().collect();
+    companies.sort_by_key(|c| c.1.to_lowercase());
+    html(&Index {
+        page,
+        rows,
+        scheduled,
+        counts: std::iter::once((SCHEDULED, "Scheduled", planned.total))
+            .chain(
+                RunState::ALL
+                    .iter()
+                    .zip(labels)
+                    .map(|(s, label)| (s.as_str(), label, of(s))),
+            )
+            .collect(),
+        list,
+        companies,
+        pager,
+        is_live,
+        oldest: run::oldest_waiting(scope).await?,
+    })
+}
