@@ -268,7 +268,7 @@ fn postgres() -> String {
 
 /// The floor has the product's allocator, so that the ratio is not the allocators'.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main]
 async fn main() {

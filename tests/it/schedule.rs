@@ -29,6 +29,38 @@ on_both! {
         }
     }
 
+    async fn what_is_scheduled_is_listed_and_begins_when_it_says(app) {
+        let (company, mapping) = app.connected("Contoso").await;
+        app.connected("Bold").await;
+        app.drain().await;
+        let path = format!("/scheduled-runs?company_id={company}&kind=directory");
+        let listed = app.get(&path).await;
+        assert_eq!(listed["value"].as_array().unwrap().len(), 1, "{listed}");
+        assert_eq!(listed["value"][0]["mapping_id"], *mapping);
+        let at = |listed: &serde_json::Value| {
+            let text = listed["value"][0]["starts_at"].as_str().unwrap().to_owned();
+            chrono::DateTime::parse_from_rfc3339(&text).unwrap().timestamp_millis()
+        };
+        let starts = at(&listed);
+        let wait = starts - app.db.clock().now().0;
+        assert!((0..=24 * 60 * 60_000).contains(&wait), "{wait}");
+        let browser = app.browser().await;
+        let page = browser.page("/jobs?state=scheduled").await;
+        assert!(page.contains("Contoso") && page.contains("Bold") && page.contains("Scheduled"), "{page}");
+        let planned = async || {
+            run::plan(&app.db).await.unwrap();
+            let found = app.get(&format!("/runs?mapping_id={mapping}&kind=directory")).await;
+            let all = found["value"].as_array().unwrap().clone();
+            all.iter().filter(|run| run["cause"] == "schedule").count()
+        };
+        app.advance_minutes(wait / 60_000 - 1);
+        assert_eq!(planned().await, 0, "before its time");
+        app.advance_minutes(3);
+        assert_eq!(planned().await, 1);
+        app.drain().await;
+        assert_eq!(at(&app.get(&path).await), starts + 24 * 60 * 60_000, "the next one is a day later");
+    }
+
     async fn a_worker_that_was_taken_for_dead_writes_nothing(app) {
         let (_, mapping) = app.connected("Contoso").await;
         app.drain().await;

@@ -14,7 +14,7 @@ use config::Options;
 /// A sync makes and drops millions of small texts, on one thread what another made, which glibc's
 /// allocator pays for with a third of the processor time (docs/adr/0008-allocator.md).
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// A self-hosted, multi-tenant partner platform for managed service providers.
 #[derive(Debug, Parser)]

@@ -28,7 +28,7 @@ mod progress;
 pub use progress::Progress;
 
 /// Rows gathered before a transaction.
-const BATCH: usize = 2000;
+const BATCH: usize = 4000;
 /// Rows that may wait to be written: whoever reads more waits.
 const WAITING: usize = 2 * BATCH;
 /// So many new objects change what PostgreSQL's planner should know of a table.
