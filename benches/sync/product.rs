@@ -146,7 +146,9 @@ impl Product {
             let run = &found["value"][0];
             match run["state"].as_str() {
                 None | Some("queued" | "running") => {
-                    tokio::time::sleep(Duration::from_millis(20)).await
+                    // Asking costs the product time as well: with limits it waits for minutes.
+                    let pause = if flag("--limits") { 500 } else { 20 };
+                    tokio::time::sleep(Duration::from_millis(pause)).await
                 }
                 Some("completed" | "partial") => {
                     let id = run["id"].as_str().unwrap();
@@ -196,6 +198,13 @@ pub fn requests(run: &Value) -> i64 {
         .iter()
         .map(|c| c["requests"].as_i64().unwrap())
         .sum()
+}
+
+/// Seconds that the collector waited at limits that waited longest.
+pub fn longest_wait(run: &Value) -> f64 {
+    let collectors = run["collectors"].as_array().unwrap();
+    let waits = collectors.iter().map(|c| c["waited_ms"].as_f64().unwrap());
+    waits.fold(0.0, f64::max) / 1000.0
 }
 
 pub fn print_collectors(run: &Value) {
