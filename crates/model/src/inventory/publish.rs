@@ -5,7 +5,7 @@ use sea_orm::Value;
 
 use super::{stage::Progress, write};
 use crate::{
-    CollectorState, Result, Timestamp,
+    CollectorState, Result,
     db::{Tx, execute, query_all, rows},
     run::lease::Lease,
 };
@@ -61,14 +61,9 @@ pub(super) async fn save_progress(tx: &Tx, run: &crate::Run, changed: &[Progress
 }
 
 /// Collections that were read move their cursors; a fall that is held back keeps one from moving, so
-/// that the next pass reads the whole. A confirmation that came while this pass was reading (it
-/// `began` before) is for the next one.
-pub(super) async fn save_collections(
-    tx: &Tx,
-    lease: &Lease,
-    all: &[Progress],
-    began: Timestamp,
-) -> Result<()> {
+/// that the next pass reads the whole. A pass that holds back has not seen a confirmation; one that is
+/// there by now came meanwhile, and is for the next pass.
+pub(super) async fn save_collections(tx: &Tx, lease: &Lease, all: &[Progress]) -> Result<()> {
     let now = lease.scope().now();
     let mut values: Vec<Value> = vec![];
     let mut count = 0;
@@ -94,7 +89,6 @@ pub(super) async fn save_collections(
     if count == 0 {
         return Ok(());
     }
-    values.push(began.into());
     let sql = format!(
         "INSERT INTO collections (partner_id, mapping_id, name, cursor, cursor_at, read_at, full_at,
             held_at, held_missing, held_known)
@@ -105,11 +99,9 @@ pub(super) async fn save_collections(
             held_at = CASE WHEN excluded.held_at IS NULL THEN NULL
                 ELSE COALESCE(collections.held_at, excluded.held_at) END,
             held_missing = excluded.held_missing, held_known = excluded.held_known,
-            confirmed_at = CASE WHEN excluded.held_at IS NOT NULL
-                    AND collections.confirmed_at >= ${}
-                THEN collections.confirmed_at ELSE NULL END",
-        rows(count, 10),
-        values.len()
+            confirmed_at = CASE WHEN excluded.held_at IS NULL THEN NULL
+                ELSE collections.confirmed_at END",
+        rows(count, 10)
     );
     execute(&tx.conn, &sql, values).await?;
     Ok(())

@@ -70,7 +70,6 @@ pub struct Stage {
     is_over: AtomicBool,
     /// Whether something that was read could not be written: nothing may be published then.
     is_broken: AtomicBool,
-    began: Timestamp,
     /// Objects that each collector ended so far, as its writes found.
     removals: Mutex<BTreeMap<&'static str, Arc<AtomicU64>>>,
     collections: HashMap<String, Collection>,
@@ -103,7 +102,6 @@ impl Stage {
             _ => BTreeSet::new(),
         };
         tx.commit().await?;
-        let began = lease.scope().now();
         let collections = super::collections(lease.scope(), lease.mapping_id()).await?;
         Ok(Self {
             lease,
@@ -113,7 +111,6 @@ impl Stage {
             full: Notify::new(),
             is_over: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
-            began,
             removals: Mutex::default(),
             collections,
             empty,
@@ -298,7 +295,7 @@ impl Stage {
         let tx = self.lease.begin_audited().await?;
         let all: Vec<Progress> = self.lock().progress.values().cloned().collect();
         if is_published {
-            publish::save_collections(&tx, &self.lease, &all, self.began).await?;
+            publish::save_collections(&tx, &self.lease, &all).await?;
             publish::publish(&tx, &self.lease).await?;
         }
         self.lease.leave_in(&tx, state, retry_at, failure).await?;
