@@ -222,6 +222,9 @@ async function walk(browser, script) {
     await page.goto(`${root}/jobs`);
     await heading('Azure Active Directory jobs');
     await look('jobs');
+    await page.goto(`${root}/jobs?state=scheduled`);
+    await page.getByText('Begins').waitFor();
+    await look('jobs, scheduled');
 
     // Data: users, groups, score.
     await page.goto(`${root}/companies`);
