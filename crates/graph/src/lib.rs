@@ -28,6 +28,6 @@ pub use client::{GraphClient, Meter, Tally};
 pub use cloud::{Cloud, Clouds, Limits};
 pub use error::{Class, Error};
 pub use limits::{Limiter, LocalSlots, Slots};
-pub use pages::{Change, Page, Pages, Removed};
+pub use pages::{Change, Page, Pages, Removed, WirePage};
 pub use request::Request;
 pub use token::{ClientCredential, Grantee, Proof, ProofSource, TokenSource, aadsts};

@@ -44,14 +44,18 @@ pub struct Removed {
     pub reason: String,
 }
 
-#[derive(Deserialize)]
+/// The body of a page as Graph sends it; its links are not judged yet ([`crate::link::follow`]).
+#[derive(Debug, Deserialize)]
 #[serde(bound = "T: DeserializeOwned")]
-pub(crate) struct WirePage<T> {
-    pub(crate) value: Vec<T>,
+pub struct WirePage<T> {
+    /// Its items.
+    pub value: Vec<T>,
+    /// Where the next page is.
     #[serde(rename = "@odata.nextLink")]
-    pub(crate) next_link: Option<String>,
+    pub next_link: Option<String>,
+    /// After the last page of a round of changes: where the next round begins.
     #[serde(rename = "@odata.deltaLink")]
-    delta_link: Option<String>,
+    pub delta_link: Option<String>,
 }
 
 /// A cursor over pages.

@@ -181,7 +181,7 @@ impl Db {
 
     /// Closes all connections; what is committed stays.
     pub async fn close(&self) {
-        // Its pool ends with the other one on PostgreSQL, where both are the same.
+        // On PostgreSQL both are the same pool, which may be closed twice.
         if let Err(error) = self.writer.close_by_ref().await {
             tracing::warn!(%error, "the database's writer could not be closed");
         }

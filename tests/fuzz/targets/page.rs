@@ -2,20 +2,12 @@
 
 #![no_main]
 
-use graph::{Change, types};
+use graph::{Change, WirePage, types};
 use libfuzzer_sys::fuzz_target;
-use serde::Deserialize;
-
-#[derive(Deserialize)]
-#[serde(bound = "T: serde::de::DeserializeOwned")]
-#[allow(dead_code)]
-struct Page<T> {
-    value: Vec<T>,
-}
 
 fn decode<T: serde::de::DeserializeOwned>(data: &[u8]) {
-    let _ = serde_json::from_slice::<Page<T>>(data);
-    let _ = serde_json::from_slice::<Page<Change<T>>>(data);
+    let _ = serde_json::from_slice::<WirePage<T>>(data);
+    let _ = serde_json::from_slice::<WirePage<Change<T>>>(data);
 }
 
 fuzz_target!(|data: &[u8]| {

@@ -118,6 +118,24 @@ async fn rows(
     Ok((rows, found.total))
 }
 
+/// What the plan will begin, and how much that is. It has not been asked for, so the days do not
+/// choose among it.
+async fn planned(
+    scope: &Scope,
+    filter: &Filter,
+    window: Window,
+    names: &HashMap<CompanyId, String>,
+) -> Result<(Vec<Planned>, u64), PageProblem> {
+    let found = run::upcoming(scope, filter.company, filter.kind, window).await?;
+    let rows = found.rows.into_iter().map(|one| Planned {
+        company_id: one.company,
+        company: names.get(&one.company).cloned().unwrap_or_default(),
+        kind: one.kind,
+        at: one.at,
+    });
+    Ok((rows.collect(), found.total))
+}
+
 pub(crate) async fn index(
     request: HttpRequest,
     portal: web::Data<Portal>,
@@ -145,27 +163,15 @@ pub(crate) async fn index(
     };
     let window = Window::page(list.page.max(1), PAGE_SIZE);
     let names = all_company_names(scope).await?;
-    let (rows, total) = match list.state == SCHEDULED {
-        true => (vec![], 0),
-        false => rows(scope, &filter, window, &names).await?,
+    let (rows, scheduled, total) = if list.state == SCHEDULED {
+        let (scheduled, total) = planned(scope, &filter, window, &names).await?;
+        (vec![], scheduled, total)
+    } else {
+        let (rows, total) = rows(scope, &filter, window, &names).await?;
+        (rows, vec![], total)
     };
-    // What the plan will begin has not been asked for, so the days do not choose among it.
-    let planned = run::upcoming(scope, filter.company, filter.kind, window).await?;
-    let total = match list.state == SCHEDULED {
-        true => planned.total,
-        false => total,
-    };
-    let scheduled: Vec<Planned> = planned
-        .rows
-        .into_iter()
-        .filter(|_| list.state == SCHEDULED)
-        .map(|one| Planned {
-            company_id: one.company,
-            company: names.get(&one.company).cloned().unwrap_or_default(),
-            kind: one.kind,
-            at: one.at,
-        })
-        .collect();
+    // Counted as the other states are: of all that the scope sees.
+    let waiting = run::upcoming(scope, None, None, Window::page(1, 0)).await?;
     let counts = run::counts(scope).await?;
     let of = |state: &RunState| {
         counts
@@ -193,7 +199,7 @@ pub(crate) async fn index(
         page,
         rows,
         scheduled,
-        counts: std::iter::once((SCHEDULED, "Scheduled", planned.total))
+        counts: std::iter::once((SCHEDULED, "Scheduled", waiting.total))
             .chain(
                 RunState::ALL
                     .iter()
