@@ -144,6 +144,39 @@ on_both! {
         assert_eq!(app.get(&format!("/companies/{company}/holds")).await["value"], json!([]));
     }
 
+    async fn a_confirmation_while_a_pass_reads_is_kept_whatever_the_clock_says(app) {
+        let (company, mapping) = app.connected("Fabrikam").await;
+        app.drain().await;
+        let directory = app.directory("Fabrikam").clone();
+        let users = format!("/companies/{company}/users");
+        let before = total(&app, &users).await;
+        app.sim.remove_users(directory.id, 80);
+        app.reconcile(&mapping).await;
+        // The next pass has begun, and has not seen a confirmation.
+        app.sim.fail_next(Fault::once("/users?", Kind::Slow { ms: 3000 }));
+        let ask = json!({ "mapping_id": mapping, "kind": "directory", "reconcile": true });
+        let asked = app.post("/runs", ask).await;
+        let id = text(&asked["value"][0], "id");
+        let reading = |run: &Value| run["collectors"].as_array().unwrap().iter()
+            .any(|c| c["name"] == "users" && c["state"] == "running");
+        for _ in 0..200 {
+            if reading(&app.get(&format!("/runs/{id}")).await) { break }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert!(reading(&app.get(&format!("/runs/{id}")).await), "it does not read");
+        // Who confirms has a clock that is behind.
+        app.advance_minutes(-1);
+        for hold in app.get(&format!("/companies/{company}/holds")).await["value"].as_array().unwrap() {
+            let name = text(hold, "name");
+            model::inventory::confirm(&app.scope(), mapping.parse().unwrap(), &name).await.unwrap().unwrap();
+        }
+        app.advance_minutes(1);
+        app.settled(&id).await;
+        assert_eq!(total(&app, &users).await, before, "this pass did not know of it");
+        app.reconcile(&mapping).await;
+        assert_eq!(total(&app, &users).await, before - 80, "the next one does");
+    }
+
     async fn a_reader_sees_the_old_or_the_new(app) {
         let (company, mapping) = app.connected("Tailspin").await;
         app.drain().await;
