@@ -208,12 +208,21 @@ pub fn longest_wait(run: &Value) -> f64 {
 }
 
 pub fn print_collectors(run: &Value) {
+    let time = |name: &str| run[name].as_str().unwrap_or("?").to_owned();
+    println!(
+        "  {} asked {} began {} ended {}",
+        run["kind"].as_str().unwrap(),
+        time("created_at"),
+        time("started_at"),
+        time("finished_at")
+    );
     for c in run["collectors"].as_array().unwrap() {
         println!(
-            "  {:<30} {:>8} read {:>6} requests  {} {}",
+            "  {:<30} {:>8} read {:>6} requests {:>7} ms waited  {} {}",
             c["name"].as_str().unwrap(),
             c["read"],
             c["requests"],
+            c["waited_ms"],
             c["state"].as_str().unwrap(),
             c["reason"].as_str().unwrap_or_default()
         );

@@ -56,6 +56,7 @@ mod m21_credential_mail;
 mod m22_snapshots;
 mod m23_inventory;
 mod m24_limits;
+mod m25_sign_in;
 
 async fn execute(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
     let (uuid, bytes) = match manager.get_database_backend() {
@@ -101,6 +102,7 @@ impl MigratorTrait for Migrator {
             Box::new(m22_snapshots::Change),
             Box::new(m23_inventory::Change),
             Box::new(m24_limits::Change),
+            Box::new(m25_sign_in::Change),
         ]
     }
 }

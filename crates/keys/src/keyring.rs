@@ -82,6 +82,28 @@ impl Keyring {
         Ok((wrapped, content.seal(place, plain)?))
     }
 
+    /// Seals a value that belongs to no partner, under a content key that the provider wraps itself;
+    /// answers `(wrapped content key, value)`. The provider's name is stored beside them.
+    pub fn seal_alone(&self, place: Place<'_>, plain: &[u8]) -> Result<(Sealed, Sealed), Error> {
+        let content = ContentKey::generate()?;
+        let wrapped = self.provider.wrap(content_key_place(place), &content)?;
+        Ok((wrapped, content.seal(place, plain)?))
+    }
+
+    /// Opens what [`Keyring::seal_alone`] made.
+    pub fn open_alone(
+        &self,
+        provider_id: &str,
+        place: Place<'_>,
+        wrapped: &Sealed,
+        value: &Sealed,
+    ) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
+        let content = self
+            .provider
+            .unwrap(provider_id, content_key_place(place), wrapped)?;
+        content.open(place, value)
+    }
+
     /// Opens what [`Keyring::seal`] made.
     pub fn open(
         &self,

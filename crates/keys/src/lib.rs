@@ -11,6 +11,8 @@ mod certificate;
 mod file;
 mod keyring;
 mod sealed;
+pub mod totp;
+pub mod webauthn;
 
 pub use certificate::{Certificate, CertificateKey, ImportError, new_rsa_key};
 pub use file::FileProvider;
@@ -88,6 +90,13 @@ pub fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
 /// An unguessable token for a URL or a cookie: 256 bits, base64url without padding (43 characters).
 pub fn random_token() -> Result<String, Error> {
     Ok(data_encoding::BASE64URL_NOPAD.encode(&random_bytes::<32>()?))
+}
+
+/// A code that a person writes down: 80 bits in four groups of four, in the alphabet of base32, which has no digits that look like letters.
+pub fn random_code() -> Result<Secret, Error> {
+    let text = data_encoding::BASE32_NOPAD.encode(&random_bytes::<10>()?);
+    let groups: Vec<&str> = (0..4).map(|i| &text[i * 4..i * 4 + 4]).collect();
+    Ok(Secret::new(groups.join("-")))
 }
 
 /// SHA-256 in lower-case hexadecimal: how tokens and states are kept in the database.

@@ -1,13 +1,14 @@
 //! Bearer tokens of members for the API: shown once, kept hashed, never above the member's role.
 
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;
 
 use crate::{
-    Actor, ApiTokenId, Db, Error, MemberId, Result, Role, Scope, Timestamp,
+    Actor, ApiToken, ApiTokenId, Db, Error, MemberId, Result, Role, Scope, Timestamp,
     audit::{self, Target},
     db::execute,
-    entity::{api_token, member, membership},
+    entity::{api_token, member},
+    member::active_membership,
     session::Principal,
 };
 
@@ -25,8 +26,17 @@ pub async fn create(
     role: Role,
     expires_at: Option<Timestamp>,
 ) -> Result<String> {
-    let own = membership::Entity::find_by_id((scope.partner(), member))
-        .one(scope.db().conn())
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > 60 || name.chars().any(char::is_control) {
+        return Err(Error::field(
+            "name",
+            "Enter a name of at most 60 characters, such as what the token is for.",
+        ));
+    }
+    if expires_at.is_some_and(|at| at <= scope.now()) {
+        return Err(Error::field("expires_at", "Enter a day that is still to come."));
+    }
+    let own = active_membership(scope.db().conn(), scope.partner(), member)
         .await?
         .ok_or_else(|| Error::field("member", "there is no such member"))?;
     if role > own.role {
@@ -64,6 +74,52 @@ pub async fn create(
     Ok(token)
 }
 
+/// The person's own tokens with this partner that still count, newest first.
+pub async fn list(scope: &Scope, member: MemberId) -> Result<Vec<ApiToken>> {
+    let now = scope.now();
+    let found = api_token::Entity::find()
+        .filter(api_token::Column::PartnerId.eq(scope.partner()))
+        .filter(api_token::Column::MemberId.eq(member))
+        .filter(api_token::Column::RevokedAt.is_null())
+        .order_by_desc(api_token::Column::CreatedAt)
+        .all(scope.db().conn())
+        .await?;
+    Ok(found
+        .into_iter()
+        .filter(|token| token.expires_at.is_none_or(|at| at > now))
+        .collect())
+}
+
+/// Revokes one of the person's own tokens, or, for an owner, anybody's of the partner. `None` when
+/// there is none.
+pub async fn revoke(scope: &Scope, id: ApiTokenId) -> Result<Option<()>> {
+    let tx = scope.begin().await?;
+    let found = api_token::Entity::find_by_id((scope.partner(), id))
+        .filter(api_token::Column::RevokedAt.is_null())
+        .one(&tx.conn)
+        .await?
+        .filter(|token| scope.role() == Role::Owner || scope.member() == Some(token.member_id));
+    let Some(token) = found else {
+        return Ok(None);
+    };
+    execute(
+        &tx.conn,
+        "UPDATE api_tokens SET revoked_at = $1 WHERE partner_id = $2 AND id = $3",
+        vec![scope.now().into(), scope.partner().into(), id.into()],
+    )
+    .await?;
+    audit::append(
+        &tx,
+        scope,
+        "api_token.revoke",
+        Target::new("api_token", id, token.name),
+        json!({}),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Some(()))
+}
+
 /// The principal of a bearer token, or `None` when it is unknown, expired or revoked.
 pub async fn authenticate(db: &Db, token: &str, address: &str) -> Result<Option<Principal>> {
     if !token.starts_with(PREFIX) {
@@ -80,8 +136,8 @@ pub async fn authenticate(db: &Db, token: &str, address: &str) -> Result<Option<
     if found.revoked_at.is_some() || found.expires_at.is_some_and(|at| at <= now) {
         return Ok(None);
     }
-    let key = (found.partner_id, found.member_id);
-    let Some(membership) = membership::Entity::find_by_id(key).one(db.conn()).await? else {
+    let Some(membership) = active_membership(db.conn(), found.partner_id, found.member_id).await?
+    else {
         return Ok(None);
     };
     let Some(member) = member::Entity::find_by_id(found.member_id)

@@ -266,6 +266,16 @@ pub async fn list(scope: &Scope, search: &str, window: Window) -> Result<Listing
     })
 }
 
+/// How many of these the partner has.
+pub(crate) async fn known(scope: &Scope, ids: &[CompanyId]) -> Result<usize> {
+    let found = scope
+        .find::<Entity>()
+        .filter(Column::Id.is_in(ids.iter().copied()))
+        .count(scope.db().conn())
+        .await?;
+    Ok(usize::try_from(found).unwrap_or(usize::MAX))
+}
+
 /// One company, archived or not.
 pub async fn get(scope: &Scope, id: CompanyId) -> Result<Option<Company>> {
     Ok(scope

@@ -73,6 +73,12 @@ ids! {
     MappingId,
     /// One unit of background work.
     RunId,
+    /// A signed-in browser (its row, not its token).
+    SessionId,
+    /// A member's passkey (our row, not the authenticator's id).
+    PasskeyId,
+    /// Where members may sign in instead of here.
+    SignInProviderId,
     /// An API token (its row, not its secret).
     ApiTokenId,
     /// An invitation.

@@ -11,16 +11,23 @@ pub mod consent_link;
 pub mod consent_request;
 pub mod credential;
 pub mod directory;
+pub mod held_form;
 pub mod inventory;
+pub mod invitation;
 pub mod limit;
 pub mod mapping;
 pub mod member;
 pub mod partner;
+pub mod passkey;
+pub mod recovery_code;
 pub mod run;
 pub mod run_event;
 pub mod secure_score;
 pub mod session;
+pub mod sign_in;
+pub mod sign_in_provider;
 pub mod tenant;
+pub mod totp;
 
 mod clock;
 mod db;
@@ -32,8 +39,8 @@ mod scope;
 pub use clock::{Clock, Timestamp};
 pub use db::{Db, Pool};
 pub use entity::types::{
-    CollectorState, ConsentStep, CredentialKind, CredentialState, Feature, Role, RunCause, RunKind,
-    RunState, SecretKind, SecretState, TenantState, TestState,
+    CollectorState, ConsentStep, CredentialKind, CredentialState, Feature, ProviderKind, Role, RunCause, RunKind,
+    RunState, SecretKind, SecretState, SignInMethod, TenantState, TestState,
 };
 pub use entity::{
     api_token::Model as ApiToken, audit_row::Model as AuditRow,
@@ -41,19 +48,20 @@ pub use entity::{
     connection_test::Model as ConnectionTest, consent_link::Model as ConsentLink,
     consent_request::Model as ConsentRequest, control_profile::Model as ControlProfile,
     control_score::Model as ControlScore, domain::Model as Domain, group::Model as Group,
-    group_member::Model as GroupMember, mapping::Model as Mapping, member::Model as Member,
+    group_member::Model as GroupMember, invitation::Model as InvitationRow, mapping::Model as Mapping, member::Model as Member,
     membership::Model as Membership, mfa_registration::Model as MfaRegistration,
-    partner::Model as Partner, run::Model as Run, run_collector::Model as RunCollector,
+    partner::Model as Partner, passkey::Model as Passkey, run::Model as Run, run_collector::Model as RunCollector,
     run_event::Model as RunEvent, secure_score::Model as SecureScore,
-    subscribed_sku::Model as SubscribedSku, tenant::Model as Tenant, user::Model as User,
+    session::Model as Session, sign_in_provider::Model as SignInProvider, subscribed_sku::Model as SubscribedSku, tenant::Model as Tenant, user::Model as User,
 };
 pub use error::{Error, FieldError, Result};
 pub use ids::{
     ApiTokenId, AuthorisationId, ClientId, CompanyId, ConnectionTestId, ConsentLinkId,
     ConsentRequestId, CredentialId, CredentialSecretId, DirectoryId, InvitationId, MappingId,
-    MemberId, PartnerId, RunId, TenantId,
+    MemberId, PartnerId, PasskeyId, RunId, SessionId, SignInProviderId, TenantId,
 };
 pub use scope::{Actor, Scope};
+pub use session::Principal;
 
 /// One page of a list and, where asked for, the number of rows that match in all.
 #[derive(Debug, Clone)]

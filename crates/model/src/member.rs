@@ -1,17 +1,19 @@
-//! Members, their memberships and invitations.
+//! Members and their memberships.
 
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter,
+    QueryOrder,
+};
 use serde_json::json;
 
 use crate::{
-    Actor, Db, Error, InvitationId, Member, MemberId, Membership, PartnerId, Result, Role, Scope,
+    CompanyId, Db, Error, Member, MemberId, Membership, Partner, PartnerId, Result, Role, Scope,
     Timestamp,
     audit::{self, Target},
-    db::{Tx, execute, query_one},
-    entity::{invitation, member, membership},
+    db::{Tx, execute, query_all, query_one},
+    entity::{member, membership, partner},
+    session,
 };
-
-const INVITATION_DAYS: i64 = 7;
 
 /// Finds a member by e-mail address, whatever its case.
 pub async fn by_email(db: &Db, email: &str) -> Result<Option<Member>> {
@@ -28,12 +30,98 @@ pub async fn get(db: &Db, id: MemberId) -> Result<Option<Member>> {
 
 /// A member's memberships, oldest first, so that the first partner is the one to sign in to.
 pub async fn memberships(db: &Db, member: MemberId) -> Result<Vec<Membership>> {
-    use sea_orm::QueryOrder;
     Ok(membership::Entity::find()
         .filter(membership::Column::MemberId.eq(member))
+        .filter(membership::Column::RemovedAt.is_null())
         .order_by_asc(membership::Column::CreatedAt)
         .all(db.conn())
         .await?)
+}
+
+/// The membership, unless it ended.
+pub(crate) async fn active_membership(
+    conn: &impl ConnectionTrait,
+    partner: PartnerId,
+    member: MemberId,
+) -> Result<Option<Membership>> {
+    Ok(membership::Entity::find_by_id((partner, member))
+        .filter(membership::Column::RemovedAt.is_null())
+        .one(conn)
+        .await?)
+}
+
+/// The partners that a member may choose from, by name.
+pub async fn partners(db: &Db, member: MemberId) -> Result<Vec<Partner>> {
+    let ids: Vec<PartnerId> = memberships(db, member)
+        .await?
+        .iter()
+        .map(|m| m.partner_id)
+        .collect();
+    Ok(partner::Entity::find()
+        .filter(partner::Column::Id.is_in(ids))
+        .order_by_asc(partner::Column::Name)
+        .all(db.conn())
+        .await?)
+}
+
+/// A member as the partner's owners see them.
+#[derive(Debug, Clone)]
+pub struct Colleague {
+    /// Their id.
+    pub id: MemberId,
+    /// E-mail address.
+    pub email: String,
+    /// Their role with this partner.
+    pub role: Role,
+    /// Companies that they may see; `None` for all.
+    pub companies: Option<Vec<CompanyId>>,
+    /// Whether they have a second factor or a passkey.
+    pub has_second_factor: bool,
+    /// When they became a member.
+    pub joined_at: Timestamp,
+    /// When they last used a session here; sessions that ended are not counted.
+    pub seen_at: Option<Timestamp>,
+}
+
+/// All members of the scope's partner, by address.
+pub async fn colleagues(scope: &Scope) -> Result<Vec<Colleague>> {
+    scope.require_everywhere(Role::Auditor)?;
+    let rows = query_all(
+        scope.db().conn(),
+        "SELECT m.id, m.email, s.role, s.companies, s.created_at,
+            CASE WHEN EXISTS (SELECT 1 FROM totps t WHERE t.member_id = m.id AND t.confirmed_at IS NOT NULL)
+                   OR EXISTS (SELECT 1 FROM passkeys k WHERE k.member_id = m.id)
+                 THEN 1 ELSE 0 END AS factors,
+            (SELECT MAX(e.seen_at) FROM sessions e
+             WHERE e.partner_id = s.partner_id AND e.member_id = m.id) AS seen_at
+         FROM memberships s JOIN members m ON m.id = s.member_id
+         WHERE s.partner_id = $1 AND s.removed_at IS NULL ORDER BY m.email",
+        vec![scope.partner().into()],
+    )
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let companies: Option<String> = row.try_get("", "companies")?;
+            Ok(Colleague {
+                id: row.try_get("", "id")?,
+                email: row.try_get("", "email")?,
+                role: row.try_get("", "role")?,
+                companies: companies.as_deref().map(companies_of).transpose()?,
+                has_second_factor: row.try_get::<i32>("", "factors")? == 1,
+                joined_at: row.try_get("", "created_at")?,
+                seen_at: row.try_get("", "seen_at")?,
+            })
+        })
+        .collect()
+}
+
+/// One of [`colleagues`].
+pub async fn colleague(scope: &Scope, id: MemberId) -> Result<Option<Colleague>> {
+    Ok(colleagues(scope).await?.into_iter().find(|c| c.id == id))
+}
+
+fn companies_of(text: &str) -> Result<Vec<CompanyId>> {
+    serde_json::from_str(text).map_err(|e| Error::Stored(e.to_string()))
 }
 
 fn normal_email(email: &str) -> String {
@@ -73,28 +161,42 @@ pub(crate) async fn create_in(
         name: Set(name),
         password_hash: Set(password_hash.map(str::to_owned)),
         created_at: Set(db.clock().now()),
+        password_changed_at: Set(password_hash.map(|_| db.clock().now())),
     }
     .insert(&tx.conn)
     .await?;
     Ok(id)
 }
 
-pub(crate) async fn join_in(tx: &Tx, scope: &Scope, id: MemberId, role: Role) -> Result<()> {
-    membership::ActiveModel {
+/// Gives a member a role with the scope's partner, anew where a membership had ended.
+pub(crate) async fn join_in(
+    tx: &Tx,
+    scope: &Scope,
+    id: MemberId,
+    role: Role,
+    companies: Option<&str>,
+) -> Result<()> {
+    let former = membership::Entity::find_by_id((scope.partner(), id))
+        .one(&tx.conn)
+        .await?;
+    let row = membership::ActiveModel {
         partner_id: Set(scope.partner()),
         member_id: Set(id),
         role: Set(role),
-        companies: Set(None),
+        companies: Set(companies.map(str::to_owned)),
         created_at: Set(scope.now()),
-    }
-    .insert(&tx.conn)
-    .await?;
+        removed_at: Set(None),
+    };
+    match former {
+        Some(_) => row.update(&tx.conn).await?,
+        None => row.insert(&tx.conn).await?,
+    };
     audit::append(
         tx,
         scope,
         "member.join",
         Target::new("member", id, ""),
-        json!({ "role": role }),
+        json!({ "role": role, "companies": companies }),
     )
     .await
 }
@@ -110,7 +212,7 @@ pub async fn create(
     scope.require(Role::Owner)?;
     let tx = scope.begin().await?;
     let id = create_in(&tx, scope.db(), email, Some(password_hash)).await?;
-    join_in(&tx, scope, id, role).await?;
+    join_in(&tx, scope, id, role, None).await?;
     tx.commit().await?;
     Ok(id)
 }
@@ -120,7 +222,7 @@ pub async fn create_without_password(scope: &Scope, email: &str, role: Role) -> 
     scope.require(Role::Owner)?;
     let tx = scope.begin().await?;
     let id = create_in(&tx, scope.db(), email, None).await?;
-    join_in(&tx, scope, id, role).await?;
+    join_in(&tx, scope, id, role, None).await?;
     tx.commit().await?;
     Ok(id)
 }
@@ -129,174 +231,163 @@ pub async fn create_without_password(scope: &Scope, email: &str, role: Role) -> 
 pub async fn join(scope: &Scope, member: MemberId, role: Role) -> Result<MemberId> {
     scope.require(Role::Owner)?;
     let tx = scope.begin().await?;
-    join_in(&tx, scope, member, role).await?;
+    join_in(&tx, scope, member, role, None).await?;
     tx.commit().await?;
     Ok(member)
 }
 
-/// Limits a membership to some companies; nothing of any other company is visible to it then.
-pub async fn limit_to_companies(
-    scope: &Scope,
-    member: MemberId,
-    companies: Option<&[crate::CompanyId]>,
-) -> Result<()> {
-    scope.require(Role::Owner)?;
-    let json_text = companies
-        .map(serde_json::to_string)
-        .transpose()
-        .map_err(|e| Error::Stored(e.to_string()))?;
-    let tx = scope.begin().await?;
-    execute(
-        &tx.conn,
-        "UPDATE memberships SET companies = $1 WHERE partner_id = $2 AND member_id = $3",
-        vec![json_text.into(), scope.partner().into(), member.into()],
-    )
-    .await?;
-    audit::append(
-        &tx,
-        scope,
-        "member.limit",
-        Target::new("member", member, ""),
-        json!({ "companies": companies }),
-    )
-    .await?;
-    tx.commit().await
-}
-
-/// A single-use invitation; answers the token for its link, which is not kept.
-pub async fn invite(scope: &Scope, email: &str, role: Role) -> Result<String> {
-    scope.require(Role::Owner)?;
-    let email = check_email(email)?;
-    let token = keys::random_token()?;
-    let id = InvitationId::generate(scope.db().clock());
-    let now = scope.now();
-    let tx = scope.begin().await?;
-    invitation::ActiveModel {
-        partner_id: Set(scope.partner()),
-        id: Set(id),
-        token_hash: Set(keys::fingerprint(&token)),
-        email: Set(email.clone()),
-        role: Set(role),
-        created_at: Set(now),
-        expires_at: Set(now.plus_minutes(INVITATION_DAYS * 24 * 60)),
-        accepted_at: Set(None),
-    }
-    .insert(&tx.conn)
-    .await?;
-    audit::append(
-        &tx,
-        scope,
-        "member.invite",
-        Target::new("invitation", id, &email),
-        json!({ "email": email, "role": role }),
-    )
-    .await?;
-    tx.commit().await?;
-    Ok(token)
-}
-
-/// An invitation that can still be accepted.
-#[derive(Debug, Clone)]
-pub struct Invitation {
-    /// The partner that invites.
-    pub partner: PartnerId,
-    /// Its name.
-    pub partner_name: String,
-    /// Whom it invites.
-    pub email: String,
-    /// With which role.
-    pub role: Role,
-    /// Until when.
-    pub expires_at: Timestamp,
-    id: InvitationId,
-}
-
-/// The open invitation behind a token, or `None` when it is unknown, used or expired.
-pub async fn open_invitation(db: &Db, token: &str) -> Result<Option<Invitation>> {
-    let row = query_one(
-        db.conn(),
-        "SELECT i.partner_id, i.id, i.email, i.role, i.expires_at, p.name AS partner_name
-         FROM invitations i JOIN partners p ON p.id = i.partner_id
-         WHERE i.token_hash = $1 AND i.accepted_at IS NULL AND i.expires_at > $2",
-        vec![keys::fingerprint(token).into(), db.clock().now().into()],
-    )
-    .await?;
-    row.map(|row| {
-        Ok(Invitation {
-            partner: row.try_get("", "partner_id")?,
-            id: row.try_get("", "id")?,
-            email: row.try_get("", "email")?,
-            role: row.try_get("", "role")?,
-            expires_at: row.try_get("", "expires_at")?,
-            partner_name: row.try_get("", "partner_name")?,
-        })
-    })
-    .transpose()
-}
-
-/// Accepts an invitation. A new member gets `password_hash`; a member who exists already keeps
-/// their password and must have proved it.
+/// Changes a member's role and the companies that they may see (`None` for all); their sessions with
+/// this partner end. `None` when there is no such member.
 ///
 /// # Errors
-/// [`Error::Conflict`] when another request accepted it first.
-pub async fn accept_invitation(
-    db: &Db,
-    invitation: &Invitation,
-    password_hash: Option<&str>,
-) -> Result<MemberId> {
-    let tx = db.begin().await?;
-    let taken = execute(
+/// [`Error::Conflict`] for the last owner; [`Error::Invalid`] for an owner who is limited, and for a
+/// company that is not the partner's.
+pub async fn change(
+    scope: &Scope,
+    member: MemberId,
+    role: Role,
+    companies: Option<&[CompanyId]>,
+) -> Result<Option<()>> {
+    scope.require(Role::Owner)?;
+    let text = limit(scope, role, companies).await?;
+    let tx = scope.begin().await?;
+    let Some(before) = active_membership(&tx.conn, scope.partner(), member).await? else {
+        return Ok(None);
+    };
+    if before.role == Role::Owner && role != Role::Owner {
+        not_the_last_owner(&tx, scope, member).await?;
+    }
+    execute(
         &tx.conn,
-        "UPDATE invitations SET accepted_at = $1
-         WHERE partner_id = $2 AND id = $3 AND accepted_at IS NULL",
+        "UPDATE memberships SET role = $1, companies = $2 WHERE partner_id = $3 AND member_id = $4",
         vec![
-            db.clock().now().into(),
-            invitation.partner.into(),
-            invitation.id.into(),
+            role.as_str().into(),
+            text.clone().into(),
+            scope.partner().into(),
+            member.into(),
         ],
     )
     .await?;
-    if taken == 0 {
-        return Err(Error::Conflict(
-            "This invitation was accepted already. Sign in instead.".into(),
+    let ended = match scope.member() == Some(member) {
+        // Who changes their own goes on, with what is left to them.
+        true => 0,
+        false => session::end_all_in(&tx, scope.partner(), member).await?,
+    };
+    let email = email_in(&tx, member).await?;
+    audit::append(
+        &tx,
+        scope,
+        "member.change",
+        Target::new("member", member, email),
+        json!({ "before": { "role": before.role, "companies": before.companies },
+                "after": { "role": role, "companies": text }, "sessions_ended": ended }),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Some(()))
+}
+
+/// Ends a membership: sessions end, and API tokens stop. `None` when there is no such member.
+///
+/// # Errors
+/// [`Error::Conflict`] for the last owner.
+pub async fn remove(scope: &Scope, member: MemberId) -> Result<Option<()>> {
+    scope.require(Role::Owner)?;
+    let tx = scope.begin().await?;
+    let Some(before) = active_membership(&tx.conn, scope.partner(), member).await? else {
+        return Ok(None);
+    };
+    if before.role == Role::Owner {
+        not_the_last_owner(&tx, scope, member).await?;
+    }
+    let now = scope.now();
+    let key = || vec![now.into(), scope.partner().into(), member.into()];
+    execute(
+        &tx.conn,
+        "UPDATE memberships SET removed_at = $1 WHERE partner_id = $2 AND member_id = $3",
+        key(),
+    )
+    .await?;
+    let tokens = execute(
+        &tx.conn,
+        "UPDATE api_tokens SET revoked_at = $1
+         WHERE partner_id = $2 AND member_id = $3 AND revoked_at IS NULL",
+        key(),
+    )
+    .await?;
+    // What a provider of this partner says of them counts for this partner alone.
+    execute(
+        &tx.conn,
+        "DELETE FROM identities WHERE partner_id = $1 AND member_id = $2",
+        vec![scope.partner().into(), member.into()],
+    )
+    .await?;
+    let ended = session::end_all_in(&tx, scope.partner(), member).await?;
+    let email = email_in(&tx, member).await?;
+    audit::append(
+        &tx,
+        scope,
+        "member.remove",
+        Target::new("member", member, email),
+        json!({ "role": before.role, "sessions_ended": ended, "tokens_revoked": tokens }),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Some(()))
+}
+
+async fn email_in(tx: &Tx, member: MemberId) -> Result<String> {
+    let found = member::Entity::find_by_id(member).one(&tx.conn).await?;
+    Ok(found.map(|m| m.email).unwrap_or_default())
+}
+
+/// An organisation without an owner could never be changed again.
+async fn not_the_last_owner(tx: &Tx, scope: &Scope, member: MemberId) -> Result<()> {
+    let others = query_one(
+        &tx.conn,
+        "SELECT COUNT(*) AS owners FROM memberships
+         WHERE partner_id = $1 AND member_id <> $2 AND role = 'owner' AND removed_at IS NULL",
+        vec![scope.partner().into(), member.into()],
+    )
+    .await?;
+    let owners: i64 = others.map_or(Ok(0), |row| row.try_get("", "owners"))?;
+    if owners > 0 {
+        return Ok(());
+    }
+    Err(Error::Conflict(
+        "This is the only owner. Make somebody else an owner first.".into(),
+    ))
+}
+
+/// The stored form of a limit to companies, each of them the partner's.
+pub(crate) async fn limit(
+    scope: &Scope,
+    role: Role,
+    companies: Option<&[CompanyId]>,
+) -> Result<Option<String>> {
+    let Some(companies) = companies else {
+        return Ok(None);
+    };
+    if role == Role::Owner {
+        return Err(Error::field(
+            "companies",
+            "An owner sees every company. Choose another role, or all companies.",
         ));
     }
-    let existing = member::Entity::find()
-        .filter(member::Column::Email.eq(&invitation.email))
-        .one(&tx.conn)
-        .await?;
-    let id = match existing {
-        Some(member) => {
-            // A member without a password is one that the operator made: the invitation sets it.
-            if let (None, Some(hash)) = (&member.password_hash, password_hash) {
-                execute(
-                    &tx.conn,
-                    "UPDATE members SET password_hash = $1 WHERE id = $2 AND password_hash IS NULL",
-                    vec![hash.into(), member.id.into()],
-                )
-                .await?;
-            }
-            member.id
-        }
-        None => create_in(&tx, db, &invitation.email, password_hash).await?,
-    };
-    let scope = Scope::new(
-        db,
-        invitation.partner,
-        invitation.role,
-        Actor {
-            kind: "member",
-            id: id.to_string(),
-            name: invitation.email.clone(),
-            address: String::new(),
-        },
-    );
-    let joined = membership::Entity::find_by_id((invitation.partner, id))
-        .one(&tx.conn)
-        .await?;
-    if joined.is_none() {
-        join_in(&tx, &scope, id, invitation.role).await?;
+    if companies.is_empty() {
+        return Err(Error::field(
+            "companies",
+            "Choose at least one company, or all of them.",
+        ));
     }
-    tx.commit().await?;
-    Ok(id)
+    let known = crate::company::known(scope, companies).await?;
+    if known != companies.len() {
+        return Err(Error::field(
+            "companies",
+            "One of these companies does not exist any more. Choose again.",
+        ));
+    }
+    serde_json::to_string(companies)
+        .map(Some)
+        .map_err(|e| Error::Stored(e.to_string()))
 }

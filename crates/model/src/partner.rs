@@ -206,6 +206,7 @@ pub async fn set_up(
         ),
         member,
         Role::Owner,
+        None,
     )
     .await?;
     tx.commit().await?;

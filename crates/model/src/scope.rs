@@ -194,7 +194,7 @@ macro_rules! owned {
 }
 
 owned!(credential, credential_secret, authorisation, connection_test, consent_link, tenant,
-    consent_request, audit_row, api_token, membership;
+    consent_request, audit_row, api_token, membership, invitation, sign_in_provider, identity;
     with company: mapping, run, user, mfa_registration, group, group_member, domain, secure_score, subscribed_sku,
     control_score, control_profile);
 

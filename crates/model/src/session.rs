@@ -1,23 +1,23 @@
 //! Signed-in browsers: opaque 256-bit tokens, found by their SHA-256, checked at every request.
 
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;
 
 use crate::{
-    Actor, Db, Member, MemberId, PartnerId, Result, Role, Scope,
+    Actor, Db, Error, Member, MemberId, PartnerId, Result, Role, Scope, Session, SessionId,
+    SignInMethod, SignInProviderId,
     audit::{self, Target},
-    db::{execute, query_one},
-    entity::{member, membership, session},
+    db::{Tx, execute},
+    entity::{member, session},
+    member::active_membership,
 };
 
 /// A session ends this long after its last use.
 pub const IDLE_MINUTES: i64 = 30;
 /// And at the latest this long after it began.
 pub const ABSOLUTE_MINUTES: i64 = 12 * 60;
-
-/// Failures per account or address in one window before sign-in pauses.
-const FAILURE_LIMIT: i64 = 10;
-const FAILURE_WINDOW_MS: i64 = 15 * 60_000;
+/// What needs a proof of the person asks for a new one after so long.
+pub const PROOF_MINUTES: i64 = 5;
 
 /// Who a session or token belongs to.
 #[derive(Debug, Clone)]
@@ -26,52 +26,83 @@ pub struct Principal {
     pub scope: Scope,
     /// The person.
     pub member: Member,
-    /// Hash of the session's token; `None` for an API token.
-    pub session: Option<String>,
+    /// The session; `None` for an API token.
+    pub session: Option<Session>,
+}
+
+impl Principal {
+    /// Whether the person proved lately who they are. A token proves that with every request.
+    pub fn is_proved(&self) -> bool {
+        match &self.session {
+            None => true,
+            Some(session) => session.proved_at.plus_minutes(PROOF_MINUTES) > self.scope.now(),
+        }
+    }
+}
+
+/// What a session is begun with.
+#[derive(Debug, Clone)]
+pub struct Begin<'a> {
+    /// Who.
+    pub member: MemberId,
+    /// For which partner.
+    pub partner: PartnerId,
+    /// How they signed in.
+    pub method: SignInMethod,
+    /// At which provider, for [`SignInMethod::Provider`]: such a session stays with its partner.
+    pub provider: Option<SignInProviderId>,
+    /// The browser as it names itself.
+    pub user_agent: &'a str,
+    /// Network address.
+    pub address: &'a str,
 }
 
 /// Begins a session for a member with one of their partners; answers the cookie's token.
-pub async fn begin(
-    db: &Db,
-    member: MemberId,
-    partner: PartnerId,
-    user_agent: &str,
-    address: &str,
-) -> Result<String> {
+pub async fn begin(db: &Db, begin: Begin<'_>) -> Result<String> {
+    let tx = db.begin().await?;
+    let token = begin_in(&tx, db, &begin, "session.begin").await?;
+    tx.commit().await?;
+    Ok(token)
+}
+
+async fn begin_in(tx: &Tx, db: &Db, begin: &Begin<'_>, action: &str) -> Result<String> {
     let token = keys::random_token()?;
     let now = db.clock().now();
-    let tx = db.begin().await?;
     session::ActiveModel {
         token_hash: Set(keys::fingerprint(&token)),
-        partner_id: Set(partner),
-        member_id: Set(member),
+        id: Set(SessionId::generate(db.clock())),
+        partner_id: Set(begin.partner),
+        member_id: Set(begin.member),
+        method: Set(begin.method),
+        provider_id: Set(begin.provider),
         created_at: Set(now),
         seen_at: Set(now),
+        proved_at: Set(now),
         expires_at: Set(now.plus_minutes(ABSOLUTE_MINUTES)),
-        user_agent: Set(user_agent.chars().take(200).collect()),
+        user_agent: Set(begin.user_agent.chars().filter(|c| !c.is_control()).take(200).collect()),
+        address: Set(begin.address.to_owned()),
     }
     .insert(&tx.conn)
     .await?;
-    let name = member::Entity::find_by_id(member)
+    let name = member::Entity::find_by_id(begin.member)
         .one(&tx.conn)
         .await?
         .map(|m| m.email)
         .unwrap_or_default();
     let actor = Actor {
         kind: "member",
-        id: member.to_string(),
+        id: begin.member.to_string(),
         name: name.clone(),
-        address: address.to_owned(),
+        address: begin.address.to_owned(),
     };
     audit::append(
-        &tx,
-        &Scope::new(db, partner, Role::Viewer, actor),
-        "session.begin",
-        Target::new("member", member, name),
-        json!({}),
+        tx,
+        &Scope::new(db, begin.partner, Role::Viewer, actor),
+        action,
+        Target::new("member", begin.member, name),
+        json!({ "method": begin.method }),
     )
     .await?;
-    tx.commit().await?;
     Ok(token)
 }
 
@@ -89,8 +120,8 @@ pub async fn resume(db: &Db, token: &str, address: &str) -> Result<Option<Princi
     if found.expires_at <= now || found.seen_at.plus_minutes(IDLE_MINUTES) <= now {
         return Ok(None);
     }
-    let key = (found.partner_id, found.member_id);
-    let Some(membership) = membership::Entity::find_by_id(key).one(db.conn()).await? else {
+    let Some(membership) = active_membership(db.conn(), found.partner_id, found.member_id).await?
+    else {
         return Ok(None);
     };
     let Some(member) = member::Entity::find_by_id(found.member_id)
@@ -103,8 +134,8 @@ pub async fn resume(db: &Db, token: &str, address: &str) -> Result<Option<Princi
     if found.seen_at.plus_ms(60_000) <= now {
         execute(
             db.writer(),
-            "UPDATE sessions SET seen_at = $1 WHERE token_hash = $2",
-            vec![now.into(), hash.clone().into()],
+            "UPDATE sessions SET seen_at = $1, address = $2 WHERE token_hash = $3",
+            vec![now.into(), address.into(), hash.into()],
         )
         .await?;
     }
@@ -117,21 +148,60 @@ pub async fn resume(db: &Db, token: &str, address: &str) -> Result<Option<Princi
     Ok(Some(Principal {
         scope: Scope::of_member(db, &membership, membership.role, actor)?,
         member,
-        session: Some(hash),
+        session: Some(found),
     }))
 }
 
-/// Ends a session.
+/// Sessions of the person, the newest use first: those of other partners as well, because they are
+/// the same person's.
+pub async fn list(principal: &Principal) -> Result<Vec<Session>> {
+    let db = principal.scope.db();
+    let now = db.clock().now();
+    Ok(session::Entity::find()
+        .filter(session::Column::MemberId.eq(principal.member.id))
+        .filter(session::Column::ExpiresAt.gt(now))
+        .filter(session::Column::SeenAt.gt(now.plus_minutes(-IDLE_MINUTES)))
+        .order_by_desc(session::Column::SeenAt)
+        .all(db.conn())
+        .await?)
+}
+
+/// Ends one of the person's sessions; answers whether there was one.
+pub async fn revoke(principal: &Principal, id: SessionId) -> Result<bool> {
+    let scope = &principal.scope;
+    let tx = scope.begin().await?;
+    let ended = execute(
+        &tx.conn,
+        "DELETE FROM sessions WHERE id = $1 AND member_id = $2",
+        vec![id.into(), principal.member.id.into()],
+    )
+    .await?;
+    if ended == 0 {
+        return Ok(false);
+    }
+    audit::append(
+        &tx,
+        scope,
+        "session.revoke",
+        Target::new("member", principal.member.id, &principal.member.email),
+        json!({ "session": id }),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Ends the session itself.
 pub async fn end(principal: &Principal) -> Result<()> {
-    let Some(hash) = &principal.session else {
+    let Some(session) = &principal.session else {
         return Ok(());
     };
     let scope = &principal.scope;
     let tx = scope.begin().await?;
     execute(
         &tx.conn,
-        "DELETE FROM sessions WHERE token_hash = $1",
-        vec![hash.clone().into()],
+        "DELETE FROM sessions WHERE id = $1",
+        vec![session.id.into()],
     )
     .await?;
     audit::append(
@@ -145,7 +215,151 @@ pub async fn end(principal: &Principal) -> Result<()> {
     tx.commit().await
 }
 
-/// Removes sessions that ended by themselves; called by the scheduler.
+/// Ends all other sessions of the person; answers how many.
+pub async fn end_others(principal: &Principal) -> Result<u64> {
+    let scope = &principal.scope;
+    let tx = scope.begin().await?;
+    let ended = end_others_in(&tx, principal).await?;
+    audit::append(
+        &tx,
+        scope,
+        "session.revoke",
+        Target::new("member", principal.member.id, &principal.member.email),
+        json!({ "others": ended }),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(ended)
+}
+
+pub(crate) async fn end_others_in(tx: &Tx, principal: &Principal) -> Result<u64> {
+    Ok(match &principal.session {
+        Some(session) => {
+            execute(
+                &tx.conn,
+                "DELETE FROM sessions WHERE member_id = $1 AND id <> $2",
+                vec![principal.member.id.into(), session.id.into()],
+            )
+            .await?
+        }
+        None => {
+            execute(
+                &tx.conn,
+                "DELETE FROM sessions WHERE member_id = $1",
+                vec![principal.member.id.into()],
+            )
+            .await?
+        }
+    })
+}
+
+/// Ends all sessions of a member with a partner.
+pub(crate) async fn end_all_in(tx: &Tx, partner: PartnerId, member: MemberId) -> Result<u64> {
+    Ok(execute(
+        &tx.conn,
+        "DELETE FROM sessions WHERE partner_id = $1 AND member_id = $2",
+        vec![partner.into(), member.into()],
+    )
+    .await?)
+}
+
+/// Notes that the person has proved anew who they are; answers the token that takes the place of the
+/// old one.
+///
+/// # Errors
+/// [`Error::Conflict`] when the session ended meanwhile.
+pub async fn prove(principal: &Principal, method: SignInMethod) -> Result<String> {
+    let Some(session) = &principal.session else {
+        return Err(Error::Conflict("An API token has no session.".into()));
+    };
+    let scope = &principal.scope;
+    let token = keys::random_token()?;
+    let tx = scope.begin().await?;
+    let changed = execute(
+        &tx.conn,
+        "UPDATE sessions SET proved_at = $1, token_hash = $2 WHERE token_hash = $3",
+        vec![
+            scope.now().into(),
+            keys::fingerprint(&token).into(),
+            session.token_hash.clone().into(),
+        ],
+    )
+    .await?;
+    if changed == 0 {
+        return Err(Error::Conflict("This session has ended. Sign in again.".into()));
+    }
+    audit::append(
+        &tx,
+        scope,
+        "session.prove",
+        Target::new("member", principal.member.id, &principal.member.email),
+        json!({ "method": method }),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(token)
+}
+
+/// Goes on as a member of another partner, in a session with a token of its own; the old one ends.
+/// `None` when the person is no member there.
+///
+/// # Errors
+/// [`Error::Conflict`] for a session that a partner's own provider began: it says nothing about the
+/// person to anybody else.
+pub async fn switch(
+    principal: &Principal,
+    partner: PartnerId,
+    user_agent: &str,
+) -> Result<Option<String>> {
+    let db = principal.scope.db();
+    let Some(session) = &principal.session else {
+        return Ok(None);
+    };
+    if session.provider_id.is_some() && partner != session.partner_id {
+        return Err(Error::Conflict(
+            "You signed in with this organisation's own sign-in, which counts here alone. Sign out, \
+             and sign in to the other organisation."
+                .into(),
+        ));
+    }
+    if active_membership(db.conn(), partner, principal.member.id)
+        .await?
+        .is_none()
+    {
+        return Ok(None);
+    }
+    let tx = db.begin().await?;
+    execute(
+        &tx.conn,
+        "DELETE FROM sessions WHERE id = $1",
+        vec![session.id.into()],
+    )
+    .await?;
+    let next = Begin {
+        member: principal.member.id,
+        partner,
+        method: session.method,
+        provider: session.provider_id,
+        user_agent,
+        address: &principal.scope.actor().address,
+    };
+    let token = begin_in(&tx, db, &next, "session.switch").await?;
+    // The proof and the end are the old session's: a switch proves nothing.
+    execute(
+        &tx.conn,
+        "UPDATE sessions SET proved_at = $1, expires_at = $2 WHERE token_hash = $3",
+        vec![
+            session.proved_at.into(),
+            session.expires_at.into(),
+            keys::fingerprint(&token).into(),
+        ],
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Some(token))
+}
+
+/// Removes what ended by itself; called by the scheduler.
 pub async fn prune(db: &Db) -> Result<()> {
     let now = db.clock().now();
     execute(
@@ -154,52 +368,6 @@ pub async fn prune(db: &Db) -> Result<()> {
         vec![now.into(), now.plus_minutes(-IDLE_MINUTES).into()],
     )
     .await?;
-    execute(
-        db.writer(),
-        "DELETE FROM sign_in_failures WHERE window_start <= $1",
-        vec![now.plus_ms(-2 * FAILURE_WINDOW_MS).into()],
-    )
-    .await?;
-    Ok(())
-}
-
-/// Counts a sign-in against each subject (an account, an address) before it is tried, so that many at
-/// once cannot pass the limit together. Answers the seconds to wait where one is over it.
-pub async fn sign_in_begins(db: &Db, subjects: &[String]) -> Result<Option<i64>> {
-    let now = db.clock().now();
-    let window = now.0 - now.0 % FAILURE_WINDOW_MS;
-    let tx = db.begin().await?;
-    let mut most = 0;
-    for subject in subjects {
-        let row = query_one(
-            &tx.conn,
-            "INSERT INTO sign_in_failures (subject, window_start, failures) VALUES ($1, $2, 1)
-             ON CONFLICT (subject, window_start) DO UPDATE
-             SET failures = sign_in_failures.failures + 1
-             RETURNING failures",
-            vec![subject.clone().into(), window.into()],
-        )
-        .await?;
-        let count: i64 = row.map_or(Ok(0), |r| r.try_get("", "failures"))?;
-        most = most.max(count);
-    }
-    tx.commit().await?;
-    Ok((most > FAILURE_LIMIT).then(|| (window + FAILURE_WINDOW_MS - now.0) / 1000 + 1))
-}
-
-/// Takes back what [`sign_in_begins`] counted, because it was the right person.
-pub async fn sign_in_succeeded(db: &Db, subjects: &[String]) -> Result<()> {
-    let now = db.clock().now();
-    let window = now.0 - now.0 % FAILURE_WINDOW_MS;
-    let tx = db.begin().await?;
-    for subject in subjects {
-        execute(
-            &tx.conn,
-            "UPDATE sign_in_failures SET failures = failures - 1
-             WHERE subject = $1 AND window_start = $2 AND failures > 0",
-            vec![subject.clone().into(), window.into()],
-        )
-        .await?;
-    }
-    tx.commit().await
+    crate::sign_in::prune(db).await?;
+    crate::held_form::prune(db).await
 }

@@ -55,7 +55,7 @@ pub(crate) async fn run(options: Options, command: Command) -> anyhow::Result<()
                     api_token::create(&scope, member, "partner add", Role::Owner, None).await?;
                 println!("API token: {text}");
             }
-            let invitation = member::invite(&scope, &owner, Role::Owner).await?;
+            let invitation = model::invitation::create(&scope, &owner, Role::Owner, None).await?;
             println!("Invitation: {root}invitations/{invitation}");
         }
     }

@@ -54,6 +54,7 @@ entity!(member, "members", /// A person who signs in.
     name: String,
     password_hash: Option<String>,
     created_at: Timestamp,
+    password_changed_at: Option<Timestamp>,
 });
 
 entity!(membership, "memberships", /// A member's role with one partner.
@@ -63,6 +64,7 @@ entity!(membership, "memberships", /// A member's role with one partner.
     role: Role,
     companies: Option<String>,
     created_at: Timestamp,
+    removed_at: Option<Timestamp>,
 });
 
 entity!(invitation, "invitations", /// A single-use invitation to become a member.
@@ -75,17 +77,75 @@ entity!(invitation, "invitations", /// A single-use invitation to become a membe
     created_at: Timestamp,
     expires_at: Timestamp,
     accepted_at: Option<Timestamp>,
+    companies: Option<String>,
+    withdrawn_at: Option<Timestamp>,
 });
 
 entity!(session, "sessions", /// A signed-in browser.
 {
     #[sea_orm(primary_key, auto_increment = false)] token_hash: String,
+    id: SessionId,
     partner_id: PartnerId,
     member_id: MemberId,
+    method: SignInMethod,
+    provider_id: Option<SignInProviderId>,
     created_at: Timestamp,
     seen_at: Timestamp,
+    proved_at: Timestamp,
     expires_at: Timestamp,
     user_agent: String,
+    address: String,
+});
+
+entity!(totp, "totps", /// A member's authenticator app.
+{
+    #[sea_orm(primary_key, auto_increment = false)] member_id: MemberId,
+    provider_key: String,
+    wrapped: Vec<u8>,
+    sealed: Vec<u8>,
+    created_at: Timestamp,
+    confirmed_at: Option<Timestamp>,
+    last_step: i64,
+});
+
+entity!(passkey, "passkeys", /// A member's passkey: its public key and what else is needed to check it.
+{
+    #[sea_orm(primary_key, auto_increment = false)] id: PasskeyId,
+    member_id: MemberId,
+    credential_id: String,
+    credential: String,
+    name: String,
+    created_at: Timestamp,
+    used_at: Option<Timestamp>,
+});
+
+entity!(sign_in_provider, "sign_in_providers", /// Where members of a partner may sign in instead.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    #[sea_orm(primary_key, auto_increment = false)] id: SignInProviderId,
+    kind: ProviderKind,
+    name: String,
+    cloud: String,
+    directory_id: Option<DirectoryId>,
+    issuer: String,
+    client_id: String,
+    key_version: i64,
+    wrapped: Vec<u8>,
+    sealed: Vec<u8>,
+    is_listed: i64,
+    created_at: Timestamp,
+    removed_at: Option<Timestamp>,
+});
+
+entity!(identity, "identities", /// A member as a provider knows them.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    #[sea_orm(primary_key, auto_increment = false)] provider_id: SignInProviderId,
+    #[sea_orm(primary_key, auto_increment = false)] subject: String,
+    member_id: MemberId,
+    username: String,
+    created_at: Timestamp,
+    used_at: Option<Timestamp>,
 });
 
 entity!(api_token, "api_tokens", /// A bearer token of a member, kept hashed.

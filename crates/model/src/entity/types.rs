@@ -55,6 +55,26 @@ words! {
         /// Members, keys, deletion.
         Owner = "owner",
     }
+    /// How a person signed in.
+    SignInMethod {
+        /// With a password alone.
+        Password = "password",
+        /// With a password and a code of an authenticator app.
+        Totp = "totp",
+        /// With a password and a code that was written down.
+        RecoveryCode = "recovery_code",
+        /// With a passkey.
+        Passkey = "passkey",
+        /// At a provider.
+        Provider = "provider",
+    }
+    /// What kind of provider signs members in.
+    ProviderKind {
+        /// Microsoft Entra ID: one directory.
+        Entra = "entra",
+        /// Any other OpenID Connect provider.
+        Oidc = "oidc",
+    }
     /// How a credential obtains tokens.
     CredentialKind {
         /// One registration, many customer tenants.

@@ -1,0 +1,130 @@
+//! A form whose sender must first prove who they are: it waits, sealed, so that nothing that was typed
+//! is lost and no secret in it goes back to the browser.
+
+use keys::{Keyring, Place, Sealed};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{
+    Db, Error, Principal, Result,
+    db::{execute, query_one},
+};
+
+const MINUTES: i64 = 10;
+
+/// What was sent.
+#[derive(Debug)]
+pub struct Form {
+    /// Where to.
+    pub path: String,
+    /// Its `Content-Type`.
+    pub content_type: String,
+    /// Its body.
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+fn place(principal: &Principal, row: Uuid) -> Place<'static> {
+    Place {
+        partner: principal.scope.partner().0,
+        table: "held_forms",
+        column: "sealed",
+        row,
+    }
+}
+
+/// Holds a form for the session; answers the token by which it is found again.
+pub async fn hold(principal: &Principal, keyring: &Keyring, form: &Form) -> Result<String> {
+    let scope = &principal.scope;
+    let Some(session) = &principal.session else {
+        return Err(Error::Conflict("An API token holds no forms.".into()));
+    };
+    let row = Uuid::new_v4();
+    let (wrapped, sealed) = keyring.seal_alone(place(principal, row), &form.body)?;
+    let token = keys::random_token()?;
+    execute(
+        scope.db().writer(),
+        "INSERT INTO held_forms (token_hash, partner_id, session_id, row_id, path, content_type,
+            provider_key, wrapped, sealed, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        vec![
+            keys::fingerprint(&token).into(),
+            scope.partner().into(),
+            session.id.into(),
+            row.into(),
+            form.path.clone().into(),
+            form.content_type.clone().into(),
+            keyring.provider_id().into(),
+            wrapped.as_bytes().to_vec().into(),
+            sealed.as_bytes().to_vec().into(),
+            scope.now().plus_minutes(MINUTES).into(),
+        ],
+    )
+    .await?;
+    Ok(token)
+}
+
+/// Where a held form of this session goes to.
+pub async fn path(principal: &Principal, token: &str) -> Result<Option<String>> {
+    let Some(session) = &principal.session else {
+        return Ok(None);
+    };
+    let row = query_one(
+        principal.scope.db().conn(),
+        "SELECT path FROM held_forms
+         WHERE token_hash = $1 AND partner_id = $2 AND session_id = $3 AND expires_at > $4",
+        vec![
+            keys::fingerprint(token).into(),
+            principal.scope.partner().into(),
+            session.id.into(),
+            principal.scope.now().into(),
+        ],
+    )
+    .await?;
+    Ok(row.map(|row| row.try_get("", "path")).transpose()?)
+}
+
+/// Takes a held form of this session out again, once.
+pub async fn take(principal: &Principal, keyring: &Keyring, token: &str) -> Result<Option<Form>> {
+    let scope = &principal.scope;
+    let Some(session) = &principal.session else {
+        return Ok(None);
+    };
+    let row = query_one(
+        scope.db().writer(),
+        "DELETE FROM held_forms
+         WHERE token_hash = $1 AND partner_id = $2 AND session_id = $3 AND expires_at > $4
+         RETURNING row_id, path, content_type, provider_key, wrapped, sealed",
+        vec![
+            keys::fingerprint(token).into(),
+            scope.partner().into(),
+            session.id.into(),
+            scope.now().into(),
+        ],
+    )
+    .await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let id: Uuid = row.try_get("", "row_id")?;
+    let provider: String = row.try_get("", "provider_key")?;
+    Ok(Some(Form {
+        path: row.try_get("", "path")?,
+        content_type: row.try_get("", "content_type")?,
+        body: keyring.open_alone(
+            &provider,
+            place(principal, id),
+            &Sealed::from_bytes(row.try_get("", "wrapped")?),
+            &Sealed::from_bytes(row.try_get("", "sealed")?),
+        )?,
+    }))
+}
+
+pub(crate) async fn prune(db: &Db) -> Result<()> {
+    execute(
+        db.writer(),
+        "DELETE FROM held_forms WHERE expires_at <= $1",
+        vec![db.clock().now().into()],
+    )
+    .await?;
+    Ok(())
+}

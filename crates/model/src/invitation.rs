@@ -1,0 +1,215 @@
+//! Invitations: single-use links by which a person becomes a member.
+
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder,
+};
+use serde_json::json;
+
+use crate::{
+    Actor, CompanyId, Db, Error, InvitationId, InvitationRow, MemberId, PartnerId, Result, Role,
+    Scope, Timestamp,
+    audit::{self, Target},
+    db::{execute, query_one},
+    entity::{invitation, member as person},
+    member::{self, active_membership},
+};
+
+const INVITATION_DAYS: i64 = 7;
+
+/// A single-use invitation; answers the token for its link, which is not kept.
+pub async fn create(
+    scope: &Scope,
+    email: &str,
+    role: Role,
+    companies: Option<&[CompanyId]>,
+) -> Result<String> {
+    scope.require(Role::Owner)?;
+    let email = member::check_email(email)?;
+    if let Some(found) = member::by_email(scope.db(), &email).await?
+        && active_membership(scope.db().conn(), scope.partner(), found.id)
+            .await?
+            .is_some_and(|_| found.password_hash.is_some())
+    {
+        return Err(Error::field(
+            "email",
+            "They are a member already. Change their role in the list.",
+        ));
+    }
+    let limited = member::limit(scope, role, companies).await?;
+    let token = keys::random_token()?;
+    let id = InvitationId::generate(scope.db().clock());
+    let now = scope.now();
+    let tx = scope.begin().await?;
+    invitation::ActiveModel {
+        partner_id: Set(scope.partner()),
+        id: Set(id),
+        token_hash: Set(keys::fingerprint(&token)),
+        email: Set(email.clone()),
+        role: Set(role),
+        created_at: Set(now),
+        expires_at: Set(now.plus_minutes(INVITATION_DAYS * 24 * 60)),
+        accepted_at: Set(None),
+        companies: Set(limited.clone()),
+        withdrawn_at: Set(None),
+    }
+    .insert(&tx.conn)
+    .await?;
+    audit::append(
+        &tx,
+        scope,
+        "member.invite",
+        Target::new("invitation", id, &email),
+        json!({ "email": email, "role": role, "companies": limited }),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(token)
+}
+
+/// An invitation that can still be accepted.
+#[derive(Debug, Clone)]
+pub struct Invitation {
+    /// The partner that invites.
+    pub partner: PartnerId,
+    /// Its name.
+    pub partner_name: String,
+    /// Whom it invites.
+    pub email: String,
+    /// With which role.
+    pub role: Role,
+    /// Companies that they will see, as stored; `None` for all.
+    companies: Option<String>,
+    /// Until when.
+    pub expires_at: Timestamp,
+    id: InvitationId,
+}
+
+/// The open invitation behind a token, or `None` when it is unknown, used or expired.
+pub async fn open(db: &Db, token: &str) -> Result<Option<Invitation>> {
+    let row = query_one(
+        db.conn(),
+        "SELECT i.partner_id, i.id, i.email, i.role, i.companies, i.expires_at, p.name AS partner_name
+         FROM invitations i JOIN partners p ON p.id = i.partner_id
+         WHERE i.token_hash = $1 AND i.accepted_at IS NULL AND i.withdrawn_at IS NULL
+           AND i.expires_at > $2",
+        vec![keys::fingerprint(token).into(), db.clock().now().into()],
+    )
+    .await?;
+    row.map(|row| {
+        Ok(Invitation {
+            partner: row.try_get("", "partner_id")?,
+            id: row.try_get("", "id")?,
+            email: row.try_get("", "email")?,
+            role: row.try_get("", "role")?,
+            companies: row.try_get("", "companies")?,
+            expires_at: row.try_get("", "expires_at")?,
+            partner_name: row.try_get("", "partner_name")?,
+        })
+    })
+    .transpose()
+}
+
+/// Accepts an invitation. A new member gets `password_hash`; a member who exists already keeps
+/// their password and must have proved it.
+///
+/// # Errors
+/// [`Error::Conflict`] when another request accepted it first.
+pub async fn accept(
+    db: &Db,
+    invitation: &Invitation,
+    password_hash: Option<&str>,
+) -> Result<MemberId> {
+    let tx = db.begin().await?;
+    let taken = execute(
+        &tx.conn,
+        "UPDATE invitations SET accepted_at = $1
+         WHERE partner_id = $2 AND id = $3 AND accepted_at IS NULL AND withdrawn_at IS NULL",
+        vec![
+            db.clock().now().into(),
+            invitation.partner.into(),
+            invitation.id.into(),
+        ],
+    )
+    .await?;
+    if taken == 0 {
+        return Err(Error::Conflict(
+            "This invitation was used or withdrawn meanwhile. Sign in instead.".into(),
+        ));
+    }
+    let existing = person::Entity::find()
+        .filter(person::Column::Email.eq(&invitation.email))
+        .one(&tx.conn)
+        .await?;
+    let id = match existing {
+        Some(member) => {
+            // A member without a password is one that the operator made: the invitation sets it.
+            if let (None, Some(hash)) = (&member.password_hash, password_hash) {
+                execute(
+                    &tx.conn,
+                    "UPDATE members SET password_hash = $1 WHERE id = $2 AND password_hash IS NULL",
+                    vec![hash.into(), member.id.into()],
+                )
+                .await?;
+            }
+            member.id
+        }
+        None => member::create_in(&tx, db, &invitation.email, password_hash).await?,
+    };
+    let scope = Scope::new(
+        db,
+        invitation.partner,
+        invitation.role,
+        Actor {
+            kind: "member",
+            id: id.to_string(),
+            name: invitation.email.clone(),
+            address: String::new(),
+        },
+    );
+    let joined = active_membership(&tx.conn, invitation.partner, id).await?;
+    if joined.is_none() {
+        let companies = invitation.companies.as_deref();
+        member::join_in(&tx, &scope, id, invitation.role, companies).await?;
+    }
+    tx.commit().await?;
+    Ok(id)
+}
+
+/// Open invitations of the partner, newest first.
+pub async fn list(scope: &Scope) -> Result<Vec<InvitationRow>> {
+    scope.require_everywhere(Role::Auditor)?;
+    Ok(scope
+        .find::<invitation::Entity>()
+        .filter(invitation::Column::AcceptedAt.is_null())
+        .filter(invitation::Column::WithdrawnAt.is_null())
+        .filter(invitation::Column::ExpiresAt.gt(scope.now()))
+        .order_by_desc(invitation::Column::CreatedAt)
+        .all(scope.db().conn())
+        .await?)
+}
+
+/// Withdraws an open invitation; its link stops. `None` when there is none.
+pub async fn withdraw(scope: &Scope, id: InvitationId) -> Result<Option<()>> {
+    scope.require(Role::Owner)?;
+    let tx = scope.begin().await?;
+    let changed = execute(
+        &tx.conn,
+        "UPDATE invitations SET withdrawn_at = $1
+         WHERE partner_id = $2 AND id = $3 AND accepted_at IS NULL AND withdrawn_at IS NULL",
+        vec![scope.now().into(), scope.partner().into(), id.into()],
+    )
+    .await?;
+    if changed == 0 {
+        return Ok(None);
+    }
+    audit::append(
+        &tx,
+        scope,
+        "invitation.withdraw",
+        Target::new("invitation", id, ""),
+        json!({}),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(Some(()))
+}
