@@ -23,7 +23,7 @@ table![
         address TEXT NOT NULL,
         FOREIGN KEY (partner_id, member_id) REFERENCES memberships (partner_id, member_id)
     )",
-    "CREATE INDEX sessions_of_member ON sessions (member_id)",
+    "CREATE INDEX sessions_by_member ON sessions (member_id)",
     // An authenticator app's seed; last_step is the newest code that was used, for each counts once.
     "CREATE TABLE totps (
         member_id {uuid} NOT NULL PRIMARY KEY REFERENCES members (id),

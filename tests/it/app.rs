@@ -1,14 +1,15 @@
 //! The product under test: server, worker and simulated cloud in one process, and the personas that
 //! use it.
 
-use std::{net::TcpListener, path::PathBuf, time::Duration};
+use std::{net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 
 use consent::{Connection, Consent};
 use graph::{Clouds, Limits, TokenSource, cloud::CustomCloud};
 use keys::{FileProvider, Keyring};
 use model::{Clock, Db, PartnerId, Role, Scope, api_token, member, partner};
+use outbound::Outbound;
 use portal::{Portal, Server};
-use reqwest::{Client, Response, StatusCode, redirect::Policy};
+use reqwest::{Client, Response, StatusCode, cookie::Jar, redirect::Policy};
 use serde_json::{Value, json};
 use sim::{Sim, World};
 use sync::{Runner, Settings, Worker};
@@ -134,9 +135,8 @@ impl TestApp {
             .unwrap();
         let token = owner(&db, partner, OWNER).await;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let public_url: url::Url = format!("http://{}/", listener.local_addr().unwrap())
-            .parse()
-            .unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let public_url: url::Url = format!("http://localhost:{port}/").parse().unwrap();
         let consent = Consent {
             connection: connection.clone(),
             redirect_uri: public_url.join("consent/callback").unwrap().to_string(),
@@ -146,6 +146,8 @@ impl TestApp {
             consent: consent.clone(),
             public_url: public_url.clone(),
             demo: false,
+            outbound: Outbound::new(&["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]),
+            trusted_proxies: vec![],
         };
         let server = Server::build(portal, listener, 1).unwrap();
         let handle = server.handle();
@@ -409,13 +411,15 @@ impl TestApp {
     }
 
     pub fn stranger(&self) -> Browser {
+        let jar = Arc::new(Jar::default());
         Browser {
             http: Client::builder()
-                .cookie_store(true)
+                .cookie_provider(jar.clone())
                 .redirect(Policy::none())
                 .build()
                 .unwrap(),
             url: self.url.clone(),
+            jar,
         }
     }
 }
@@ -447,7 +451,7 @@ pub fn text(value: &Value, field: &str) -> String {
 /// An owner with a password and an API token.
 pub async fn owner(db: &Db, partner: PartnerId, email: &str) -> String {
     let scope = Scope::operator(db, partner);
-    let hash = portal::hash_password(PASSWORD).await.unwrap();
+    let hash = portal::hash_password(PASSWORD, &[]).await.unwrap();
     let member = member::create(&scope, email, &hash, Role::Owner)
         .await
         .unwrap();
@@ -459,6 +463,7 @@ pub async fn owner(db: &Db, partner: PartnerId, email: &str) -> String {
 /// A browser without script: cookies, forms, no automatic redirects.
 pub struct Browser {
     pub http: Client,
+    pub jar: Arc<Jar>,
     pub url: String,
 }
 

@@ -385,9 +385,9 @@ on_both! {
         let link = app.post("/consent-links", json!({ "credential_id": id })).await;
         let other = text(&app.post("/companies", json!({ "name": "Mine too" })).await, "id");
         let scope = app.scope();
-        let hash = portal::hash_password(crate::app::PASSWORD).await.unwrap();
+        let hash = portal::hash_password(crate::app::PASSWORD, &[]).await.unwrap();
         let member = model::member::create(&scope, "limited@halden.example", &hash, model::Role::Admin).await.unwrap();
-        model::member::limit_to_companies(&scope, member, Some(&[mine.parse().unwrap(), other.parse().unwrap()])).await.unwrap();
+        model::member::change(&scope, member, model::Role::Admin, Some(&[mine.parse().unwrap(), other.parse().unwrap()])).await.unwrap();
         let token = model::api_token::create(&scope, member, "limited", model::Role::Admin, None).await.unwrap();
         for (method, path, body, expected) in [
             ("POST", "/credentials".to_owned(), json!({ "name": "x", "directory_id": "x", "client_id": "x", "client_secret": "x" }), 409),

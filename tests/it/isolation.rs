@@ -19,6 +19,8 @@ fn fill(path: &str, ids: &[(&str, String)]) -> String {
         "{id}",
         &kind.unwrap_or_else(|| uuid::Uuid::from_u128(9).to_string()),
     )
+    .replace("{own}", &uuid::Uuid::from_u128(9).to_string())
+    .replace("{provider}", &uuid::Uuid::from_u128(9).to_string())
     .replace("{object}", "x")
     .replace("{control}", "x")
     .replace("{group_id}", "x")
@@ -41,6 +43,11 @@ on_both! {
         let run = app.newest_run(&mapping, "directory").await;
         let credential = text(&app.get("/credentials").await["value"][0], "id");
         let tenant = text(&app.get("/tenants").await["value"][0], "id");
+        let scope = app.scope();
+        let member = model::member::colleagues(&scope).await.unwrap()[0].id.to_string();
+        model::invitation::create(&scope, "new@halden.example", model::Role::Viewer, None).await.unwrap();
+        let invitation = model::invitation::list(&scope).await.unwrap()[0].id.to_string();
+        let provider = crate::sign_in::provider(&app).await.to_string();
         let ids = [
             ("/companies", company.clone()), ("/jobs", run.clone()),
             ("/settings/integrations/entra/credentials", credential.clone()),
@@ -48,6 +55,8 @@ on_both! {
             ("/api/v1/companies", company.clone()), ("/api/v1/runs", run.clone()),
             ("/api/v1/credentials", credential), ("/api/v1/mappings", mapping.clone()),
             ("/api/v1/tenants", tenant),
+            ("/settings/members", member), ("/settings/invitations", invitation),
+            ("/settings/sign-in", provider),
         ];
         let other = model::partner::create(&app.db, &app.connection.keyring, "Other").await.unwrap();
         let other_token = owner(&app.db, other, "owner@other.example").await;
@@ -60,11 +69,11 @@ on_both! {
         for (method, path, access) in TABLE {
             let filled = fill(path, &ids);
             let method = method.to_uppercase();
-            let is_ours = path.contains("{id}");
+            let is_ours = path.contains("{id}") || path.contains("{own}");
             driven += 1;
             match access {
                 Access::Public => {}
-                Access::Page(_) => {
+                Access::Page(_) | Access::Proved(_) => {
                     let answer = send(&stranger, &method, &filled).await;
                     assert_eq!(answer.status(), 303, "stranger: {method} {path}");
                     assert!(answer.headers()["location"].to_str().unwrap().starts_with("/sign-in"));
@@ -101,9 +110,9 @@ on_both! {
         app.drain().await;
         let other_run = app.newest_run(&other_mapping, "directory").await;
         let scope = app.scope();
-        let hash = portal::hash_password(crate::app::PASSWORD).await.unwrap();
+        let hash = portal::hash_password(crate::app::PASSWORD, &[]).await.unwrap();
         let member = model::member::create(&scope, "limited@halden.example", &hash, model::Role::Admin).await.unwrap();
-        model::member::limit_to_companies(&scope, member, Some(&[mine.parse().unwrap()])).await.unwrap();
+        model::member::change(&scope, member, model::Role::Admin, Some(&[mine.parse().unwrap()])).await.unwrap();
         let token = model::api_token::create(&scope, member, "limited", model::Role::Admin, None).await.unwrap();
         let (_, companies) = app.api_as(&token, "GET", "/companies?total=true", None).await;
         assert_eq!(companies["total"], 1);
@@ -128,7 +137,7 @@ on_both! {
         let (company, _) = app.connected("Contoso").await;
         app.drain().await;
         let scope = app.scope();
-        let hash = portal::hash_password(crate::app::PASSWORD).await.unwrap();
+        let hash = portal::hash_password(crate::app::PASSWORD, &[]).await.unwrap();
         let member = model::member::create(&scope, "viewer@halden.example", &hash, model::Role::Viewer).await.unwrap();
         let token = model::api_token::create(&scope, member, "viewer", model::Role::Viewer, None).await.unwrap();
         let (status, _) = app.api_as(&token, "GET", &format!("/companies/{company}/users"), None).await;

@@ -12,6 +12,7 @@
 )]
 
 mod app;
+mod authenticator;
 mod bad_input;
 mod changes;
 mod clouds;
@@ -32,6 +33,7 @@ mod recorded;
 mod rig;
 mod rigs;
 mod schedule;
+mod sign_in;
 mod suggestions;
 mod sync_faults;
 

@@ -51,7 +51,7 @@ on_both! {
     }
 
     async fn an_invitation_is_accepted_once(app) {
-        let token = model::member::invite(&app.scope(), "new@halden.example", model::Role::Technician).await.unwrap();
+        let token = model::invitation::create(&app.scope(), "new@halden.example", model::Role::Technician, None).await.unwrap();
         let browser = app.stranger();
         let path = format!("/invitations/{token}");
         assert!(browser.page(&path).await.contains("Halden MSP"));
@@ -247,6 +247,8 @@ fn first_start() {
             },
             public_url: url.parse().unwrap(),
             demo: false,
+            outbound: outbound::Outbound::default(),
+            trusted_proxies: vec![],
         };
         let server = portal::Server::build(portal, listener, 1).unwrap();
         let handle = server.handle();
@@ -270,7 +272,18 @@ fn first_start() {
                 ("password", password),
             ]
         };
-        assert_eq!(browser.post("/setup", &form("short")).await.status(), 422);
+        for weak in [
+            "short",
+            "passwordpassword",
+            "aaaaaaaaaaaaaaaaaaaa",
+            "qwertyuiopasdfgh",
+        ] {
+            assert_eq!(
+                browser.post("/setup", &form(weak)).await.status(),
+                422,
+                "{weak}"
+            );
+        }
         assert_eq!(browser.post("/setup", &form(PASSWORD)).await.status(), 303);
         assert!(browser.page("/").await.contains("First steps"));
         // The token is spent.

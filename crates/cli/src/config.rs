@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use graph::cloud::CustomCloud;
+use ipnet::IpNet;
+use outbound::Outbound;
 use serde::Deserialize;
 use url::Url;
 
@@ -32,7 +34,7 @@ pub(crate) struct Options {
         hide_env_values = true
     )]
     pub(crate) database_url: Option<String>,
-    /// Root of this installation as browsers see it [default: http://LISTEN].
+    /// Root of this installation as browsers see it [default: http://localhost:PORT].
     #[arg(long, global = true, env = "TENANTRY_PUBLIC_URL", value_name = "URL")]
     pub(crate) public_url: Option<Url>,
 }
@@ -46,8 +48,18 @@ struct File {
     sim_listen: Option<SocketAddr>,
     database_url: Option<String>,
     public_url: Option<Url>,
+    trusted_proxies: Vec<IpNet>,
+    outbound: OutboundSection,
     clouds: CloudsSection,
     worker: WorkerSection,
+}
+
+/// `[outbound]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct OutboundSection {
+    /// Networks beside the public internet that members may have this server connect to.
+    allow: Vec<IpNet>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -85,6 +97,9 @@ pub(crate) struct Config {
     pub(crate) public_url: Option<Url>,
     pub(crate) custom_cloud: Option<CustomCloud>,
     pub(crate) worker: WorkerSection,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) outbound: Outbound,
 }
 
 impl Config {
@@ -118,6 +133,8 @@ impl Config {
             public_url: options.public_url.clone().or(file.public_url),
             custom_cloud: file.clouds.custom,
             worker: file.worker,
+            trusted_proxies: file.trusted_proxies,
+            outbound: Outbound::new(&file.outbound.allow),
             data_dir,
         };
         let mistakes = config.mistakes();

@@ -1,6 +1,10 @@
 //! Puts the parts together from a configuration: database, keys, Microsoft, portal, worker.
 
-use std::{net::TcpListener, os::unix::fs::DirBuilderExt, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::DirBuilderExt,
+    time::Duration,
+};
 
 use anyhow::Context;
 use consent::{Connection, Consent};
@@ -58,7 +62,7 @@ impl Installation {
     fn public_url(&self, listener: &TcpListener) -> anyhow::Result<Url> {
         match &self.config.public_url {
             Some(url) => Ok(url.clone()),
-            None => Ok(Url::parse(&format!("http://{}/", listener.local_addr()?))?),
+            None => local_url(listener.local_addr()?),
         }
     }
 
@@ -79,6 +83,8 @@ impl Installation {
             consent: self.consent(&public_url)?,
             public_url,
             demo,
+            outbound: self.config.outbound.clone(),
+            trusted_proxies: self.config.trusted_proxies.clone(),
         };
         let server = Server::build(portal.clone(), listener, 2)?;
         Ok((server, portal))
@@ -90,7 +96,7 @@ impl Installation {
         // Nothing that the worker asks of Microsoft sends a browser back here.
         let public_url = match &self.config.public_url {
             Some(url) => url.clone(),
-            None => Url::parse(&format!("http://{}/", self.config.listen))?,
+            None => local_url(self.config.listen)?,
         };
         Ok(Worker {
             runner: Runner {
@@ -134,6 +140,16 @@ impl Installation {
         self.db.close().await;
         Ok(())
     }
+}
+
+/// How a browser on this machine reaches it. By name, because browsers have passkeys for a name alone,
+/// and because Microsoft accepts plain http in a redirect URI for `localhost`.
+pub(crate) fn local_url(listen: SocketAddr) -> anyhow::Result<Url> {
+    let url = match listen.ip().is_loopback() {
+        true => format!("http://localhost:{}/", listen.port()),
+        false => format!("http://{listen}/"),
+    };
+    Ok(Url::parse(&url)?)
 }
 
 async fn wait_for_signal() -> anyhow::Result<()> {

@@ -65,6 +65,7 @@ impl Consent {
             nonce,
             verifier,
             scopes,
+            anew: false,
         }
     }
 

@@ -328,6 +328,7 @@ impl Consent {
             nonce,
             verifier,
             scopes: &[],
+            anew: false,
         }
     }
 

@@ -11,12 +11,14 @@ pub mod explain;
 pub mod http;
 pub mod link;
 pub mod oidc;
+pub mod openid;
 pub mod types;
 
 mod batch;
 mod charge;
 mod client;
 mod gate;
+mod jwt;
 mod limits;
 mod pages;
 mod request;

@@ -2,7 +2,6 @@
 //! token that Microsoft prescribes for applications of many tenants.
 
 use oauth2::{AuthorizationCode, ExtraTokenFields, PkceCodeVerifier, RedirectUrl, TokenResponse};
-use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
@@ -13,6 +12,7 @@ use crate::{
     ClientCredential, Cloud, Error,
     cloud::tenant_segment,
     http,
+    jwt::{self, Algorithm, Key},
     token::{Exchange, client},
 };
 
@@ -66,6 +66,8 @@ pub struct SignIn<'a> {
     pub verifier: &'a str,
     /// What is asked for beside who the person is; empty for a proof of identity alone.
     pub scopes: &'a [String],
+    /// Whether the person must sign in anew, though they are signed in there.
+    pub anew: bool,
 }
 
 impl SignIn<'_> {
@@ -97,12 +99,15 @@ pub fn authorize_url(cloud: &Cloud, sign_in: &SignIn<'_>) -> Url {
         .append_pair("nonce", sign_in.nonce)
         .append_pair("code_challenge", challenge.as_str())
         .append_pair("code_challenge_method", "S256");
+    if sign_in.anew {
+        url.query_pairs_mut().append_pair("prompt", "login");
+    }
     url
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct IdTokenField {
-    id_token: String,
+pub(crate) struct IdTokenField {
+    pub(crate) id_token: String,
 }
 
 impl ExtraTokenFields for IdTokenField {}
@@ -134,7 +139,7 @@ pub async fn redeem(
         .request_async(&exchange)
         .await
         .map_err(|e| exchange.refused(e))?;
-    let keys = signing_keys(http, cloud, &segment).await?;
+    let keys = jwt::keys(http, cloud.login_url(&segment, "discovery/v2.0/keys")).await?;
     let identity = verify(&answer.extra_fields().id_token, cloud, &keys, sign_in, now)?;
     let refresh_token = answer
         .refresh_token()
@@ -218,52 +223,6 @@ pub async fn discover(
     Ok(Discovery { tenant, date })
 }
 
-/// One signing key of the sign-in service.
-#[derive(Debug, Clone, Deserialize)]
-struct Key {
-    kid: String,
-    #[serde(default)]
-    kty: String,
-    #[serde(default)]
-    n: String,
-    #[serde(default)]
-    e: String,
-    /// Which tenants the key signs for: one issuer, or the template.
-    #[serde(default)]
-    issuer: Option<String>,
-}
-
-async fn signing_keys(
-    client: &reqwest::Client,
-    cloud: &Cloud,
-    segment: &str,
-) -> Result<Vec<Key>, Error> {
-    #[derive(Deserialize)]
-    struct KeySet {
-        keys: Vec<Key>,
-    }
-    let response = client
-        .get(cloud.login_url(segment, "discovery/v2.0/keys"))
-        .send()
-        .await
-        .map_err(Error::transport)?;
-    if response.status().as_u16() != 200 {
-        return Err(Error::Malformed(
-            "the signing keys could not be read".into(),
-        ));
-    }
-    let body = http::body(response).await?;
-    let set: KeySet = serde_json::from_slice(&body)
-        .map_err(|_| Error::Malformed("the signing keys could not be read".into()))?;
-    Ok(set.keys)
-}
-
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: String,
-}
-
 #[derive(Deserialize)]
 struct Claims {
     aud: String,
@@ -284,7 +243,7 @@ struct Claims {
 }
 
 /// Clocks may differ by this many seconds.
-const SKEW: i64 = 300;
+pub(crate) const SKEW: i64 = 300;
 
 fn verify(
     token: &str,
@@ -294,39 +253,11 @@ fn verify(
     now: i64,
 ) -> Result<Identity, Error> {
     let bad = Error::IdToken;
-    let decode = |text: &str| {
-        data_encoding::BASE64URL_NOPAD
-            .decode(text.trim_end_matches('=').as_bytes())
-            .map_err(|_| bad("it is not base64url"))
-    };
-    let mut parts = token.split('.');
-    let (Some(head), Some(body), Some(signature), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(bad("it does not have three parts"));
-    };
-    let header: Header =
-        serde_json::from_slice(&decode(head)?).map_err(|_| bad("its header is unreadable"))?;
-    if header.alg != "RS256" {
-        return Err(bad("its algorithm is not RS256"));
-    }
-    let key = keys
-        .iter()
-        .find(|k| k.kid == header.kid && k.kty == "RSA")
-        .ok_or(bad("its key is not one of the sign-in service's"))?;
-    RsaPublicKeyComponents {
-        n: decode(&key.n)?,
-        e: decode(&key.e)?,
-    }
-    .verify(
-        &RSA_PKCS1_2048_8192_SHA256,
-        format!("{head}.{body}").as_bytes(),
-        &decode(signature)?,
-    )
-    .map_err(|_| bad("its signature does not match"))?;
+    let verified = jwt::verify(token, keys, &[Algorithm::Rs256])?;
     // Only now is the content looked at.
     let claims: Claims =
-        serde_json::from_slice(&decode(body)?).map_err(|_| bad("its claims are unreadable"))?;
+        serde_json::from_slice(&verified.claims).map_err(|_| bad("its claims are unreadable"))?;
+    let key = verified.key;
     let template = cloud.login_url("{tenantid}", "v2.0");
     let issuer = cloud.login_url(&claims.tid.to_string(), "v2.0");
     if claims.iss != issuer.as_str() {

@@ -343,8 +343,7 @@ mod tests {
 
     fn es256() -> Es256 {
         let random = SystemRandom::new();
-        let made =
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
+        let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
         Es256(
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, made.as_ref(), &random)
                 .unwrap(),
@@ -429,28 +428,49 @@ mod tests {
         for (client, object) in [
             (client("webauthn.get", "c", ours, false), good(ALL)),
             (client("webauthn.create", "x", ours, false), good(ALL)),
-            (client("webauthn.create", "c", "https://evil.example", false), good(ALL)),
-            (client("webauthn.create", "c", "http://portal.example", false), good(ALL)),
-            (client("webauthn.create", "c", "https://portal.example:444", false), good(ALL)),
+            (
+                client("webauthn.create", "c", "https://evil.example", false),
+                good(ALL),
+            ),
+            (
+                client("webauthn.create", "c", "http://portal.example", false),
+                good(ALL),
+            ),
+            (
+                client("webauthn.create", "c", "https://portal.example:444", false),
+                good(ALL),
+            ),
             (client("webauthn.create", "c", ours, true), good(ALL)),
             (right.clone(), good(USER_VERIFIED | ATTESTED)),
             (right.clone(), good(USER_PRESENT | ATTESTED)),
             (right.clone(), good(SIGNED)),
             (right.clone(), good(ALL | 0x10)),
-            (right.clone(), object(data("evil.example", ALL, 1), &pair.cose())),
-            (right.clone(), object(data("portal.example", ALL, 1), &unknown_key)),
+            (
+                right.clone(),
+                object(data("evil.example", ALL, 1), &pair.cose()),
+            ),
+            (
+                right.clone(),
+                object(data("portal.example", ALL, 1), &unknown_key),
+            ),
             (right.clone(), object(data("portal.example", ALL, 1), b"")),
             (right.clone(), text_of(b"\xa0")),
             (right.clone(), text_of(b"\xbf\xff")),
             (right.clone(), "***".into()),
             (text_of(b"{}"), good(ALL)),
         ] {
-            assert!(register(&party(), "c", &client, &object).is_err(), "{client} {object}");
+            assert!(
+                register(&party(), "c", &client, &object).is_err(),
+                "{client} {object}"
+            );
         }
         // Cut at every place, it is refused and never a panic.
         let whole = bytes_of(&good(ALL)).unwrap();
         for end in 0..whole.len() {
-            assert!(register(&party(), "c", &right, &text_of(&whole[..end])).is_err(), "{end}");
+            assert!(
+                register(&party(), "c", &right, &text_of(&whole[..end])).is_err(),
+                "{end}"
+            );
         }
     }
 
@@ -463,10 +483,26 @@ mod tests {
         let signed = |flags, count| data("portal.example", flags, count);
         for (by, data, client) in [
             (&other, signed(SIGNED, 2), right.clone()),
-            (&pair, signed(SIGNED, 2), client("webauthn.create", "d", ours, false)),
-            (&pair, signed(SIGNED, 2), client("webauthn.get", "c", ours, false)),
-            (&pair, signed(SIGNED, 2), client("webauthn.get", "d", "https://evil.example", false)),
-            (&pair, signed(SIGNED, 2), client("webauthn.get", "d", ours, true)),
+            (
+                &pair,
+                signed(SIGNED, 2),
+                client("webauthn.create", "d", ours, false),
+            ),
+            (
+                &pair,
+                signed(SIGNED, 2),
+                client("webauthn.get", "c", ours, false),
+            ),
+            (
+                &pair,
+                signed(SIGNED, 2),
+                client("webauthn.get", "d", "https://evil.example", false),
+            ),
+            (
+                &pair,
+                signed(SIGNED, 2),
+                client("webauthn.get", "d", ours, true),
+            ),
             (&pair, signed(SIGNED, 1), right.clone()),
             (&pair, signed(SIGNED, 0), right.clone()),
             (&pair, signed(USER_PRESENT, 2), right.clone()),
@@ -476,7 +512,10 @@ mod tests {
             (&pair, vec![], right.clone()),
         ] {
             let answer = by.assert(data, &client);
-            assert!(authenticate(&party(), "d", &key, &answer).is_err(), "{answer:?}");
+            assert!(
+                authenticate(&party(), "d", &key, &answer).is_err(),
+                "{answer:?}"
+            );
         }
         let good = pair.assert(signed(SIGNED, 2), &right);
         for bit in 0..64 {

@@ -1,6 +1,8 @@
 //! Bearer tokens of members for the API: shown once, kept hashed, never above the member's role.
 
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder,
+};
 use serde_json::json;
 
 use crate::{
@@ -34,7 +36,10 @@ pub async fn create(
         ));
     }
     if expires_at.is_some_and(|at| at <= scope.now()) {
-        return Err(Error::field("expires_at", "Enter a day that is still to come."));
+        return Err(Error::field(
+            "expires_at",
+            "Enter a day that is still to come.",
+        ));
     }
     let own = active_membership(scope.db().conn(), scope.partner(), member)
         .await?

@@ -39,8 +39,8 @@ mod scope;
 pub use clock::{Clock, Timestamp};
 pub use db::{Db, Pool};
 pub use entity::types::{
-    CollectorState, ConsentStep, CredentialKind, CredentialState, Feature, ProviderKind, Role, RunCause, RunKind,
-    RunState, SecretKind, SecretState, SignInMethod, TenantState, TestState,
+    CollectorState, ConsentStep, CredentialKind, CredentialState, Feature, ProviderKind, Role,
+    RunCause, RunKind, RunState, SecretKind, SecretState, SignInMethod, TenantState, TestState,
 };
 pub use entity::{
     api_token::Model as ApiToken, audit_row::Model as AuditRow,
@@ -48,11 +48,13 @@ pub use entity::{
     connection_test::Model as ConnectionTest, consent_link::Model as ConsentLink,
     consent_request::Model as ConsentRequest, control_profile::Model as ControlProfile,
     control_score::Model as ControlScore, domain::Model as Domain, group::Model as Group,
-    group_member::Model as GroupMember, invitation::Model as InvitationRow, mapping::Model as Mapping, member::Model as Member,
-    membership::Model as Membership, mfa_registration::Model as MfaRegistration,
-    partner::Model as Partner, passkey::Model as Passkey, run::Model as Run, run_collector::Model as RunCollector,
-    run_event::Model as RunEvent, secure_score::Model as SecureScore,
-    session::Model as Session, sign_in_provider::Model as SignInProvider, subscribed_sku::Model as SubscribedSku, tenant::Model as Tenant, user::Model as User,
+    group_member::Model as GroupMember, invitation::Model as InvitationRow,
+    mapping::Model as Mapping, member::Model as Member, membership::Model as Membership,
+    mfa_registration::Model as MfaRegistration, partner::Model as Partner,
+    passkey::Model as Passkey, run::Model as Run, run_collector::Model as RunCollector,
+    run_event::Model as RunEvent, secure_score::Model as SecureScore, session::Model as Session,
+    sign_in_provider::Model as SignInProvider, subscribed_sku::Model as SubscribedSku,
+    tenant::Model as Tenant, user::Model as User,
 };
 pub use error::{Error, FieldError, Result};
 pub use ids::{

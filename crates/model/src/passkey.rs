@@ -26,6 +26,14 @@ pub async fn list(db: &Db, member: MemberId) -> Result<Vec<Passkey>> {
         .await?)
 }
 
+/// The passkey that an authenticator names.
+pub async fn by_credential(db: &Db, credential_id: &str) -> Result<Option<Passkey>> {
+    Ok(passkey::Entity::find()
+        .filter(passkey::Column::CredentialId.eq(credential_id.trim_end_matches('=')))
+        .one(db.conn())
+        .await?)
+}
+
 /// Keeps a new passkey: the authenticator's id of it and what checks it, both as text. Answers
 /// recovery codes where the member had none.
 ///
@@ -37,6 +45,7 @@ pub async fn add(
     credential: &str,
     name: &str,
 ) -> Result<Vec<Secret>> {
+    principal.require_own_sign_in()?;
     let scope = &principal.scope;
     let name = name.trim();
     if name.is_empty() || name.chars().count() > 60 || name.chars().any(char::is_control) {
@@ -107,6 +116,7 @@ pub async fn used(db: &Db, passkey: &Passkey, credential: &str) -> Result<bool> 
 /// Removes one of the person's passkeys and, with the last factor, the recovery codes. All other
 /// sessions end. `None` when there is none.
 pub async fn remove(principal: &Principal, id: PasskeyId) -> Result<Option<()>> {
+    principal.require_own_sign_in()?;
     let scope = &principal.scope;
     let member = principal.member.id;
     let tx = scope.begin().await?;

@@ -32,6 +32,7 @@ pub async fn left(db: &Db, member: MemberId) -> Result<i64> {
 
 /// New codes in place of all old ones; they are shown once and kept hashed.
 pub async fn renew(principal: &Principal) -> Result<Vec<Secret>> {
+    principal.require_own_sign_in()?;
     let scope = &principal.scope;
     let tx = scope.begin().await?;
     let codes = renew_in(&tx, principal.member.id).await?;

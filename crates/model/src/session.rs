@@ -1,6 +1,8 @@
 //! Signed-in browsers: opaque 256-bit tokens, found by their SHA-256, checked at every request.
 
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder,
+};
 use serde_json::json;
 
 use crate::{
@@ -31,6 +33,22 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Refuses a session that a partner's own provider began: whoever keeps that provider could else
+    /// make themselves keys to an account that belongs to the person, with other partners as well.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`].
+    pub fn require_own_sign_in(&self) -> Result<()> {
+        match &self.session {
+            Some(session) if session.provider_id.is_some() => Err(Error::Conflict(
+                "You signed in with your organisation's own sign-in, which looks after this. Sign in \
+                 with your password to change it."
+                    .into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the person proved lately who they are. A token proves that with every request.
     pub fn is_proved(&self) -> bool {
         match &self.session {
@@ -79,7 +97,12 @@ async fn begin_in(tx: &Tx, db: &Db, begin: &Begin<'_>, action: &str) -> Result<S
         seen_at: Set(now),
         proved_at: Set(now),
         expires_at: Set(now.plus_minutes(ABSOLUTE_MINUTES)),
-        user_agent: Set(begin.user_agent.chars().filter(|c| !c.is_control()).take(200).collect()),
+        user_agent: Set(begin
+            .user_agent
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(200)
+            .collect()),
         address: Set(begin.address.to_owned()),
     }
     .insert(&tx.conn)
@@ -153,11 +176,15 @@ pub async fn resume(db: &Db, token: &str, address: &str) -> Result<Option<Princi
 }
 
 /// Sessions of the person, the newest use first: those of other partners as well, because they are
-/// the same person's.
+/// the same person's, but not to a session that a partner's own provider began.
 pub async fn list(principal: &Principal) -> Result<Vec<Session>> {
     let db = principal.scope.db();
     let now = db.clock().now();
-    Ok(session::Entity::find()
+    let mut query = session::Entity::find();
+    if principal.require_own_sign_in().is_err() {
+        query = query.filter(session::Column::PartnerId.eq(principal.scope.partner()));
+    }
+    Ok(query
         .filter(session::Column::MemberId.eq(principal.member.id))
         .filter(session::Column::ExpiresAt.gt(now))
         .filter(session::Column::SeenAt.gt(now.plus_minutes(-IDLE_MINUTES)))
@@ -169,6 +196,13 @@ pub async fn list(principal: &Principal) -> Result<Vec<Session>> {
 /// Ends one of the person's sessions; answers whether there was one.
 pub async fn revoke(principal: &Principal, id: SessionId) -> Result<bool> {
     let scope = &principal.scope;
+    if !list(principal)
+        .await?
+        .iter()
+        .any(|session| session.id == id)
+    {
+        return Ok(false);
+    }
     let tx = scope.begin().await?;
     let ended = execute(
         &tx.conn,
@@ -217,6 +251,7 @@ pub async fn end(principal: &Principal) -> Result<()> {
 
 /// Ends all other sessions of the person; answers how many.
 pub async fn end_others(principal: &Principal) -> Result<u64> {
+    principal.require_own_sign_in()?;
     let scope = &principal.scope;
     let tx = scope.begin().await?;
     let ended = end_others_in(&tx, principal).await?;
@@ -286,7 +321,9 @@ pub async fn prove(principal: &Principal, method: SignInMethod) -> Result<String
     )
     .await?;
     if changed == 0 {
-        return Err(Error::Conflict("This session has ended. Sign in again.".into()));
+        return Err(Error::Conflict(
+            "This session has ended. Sign in again.".into(),
+        ));
     }
     audit::append(
         &tx,

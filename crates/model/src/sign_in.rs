@@ -135,6 +135,7 @@ pub async fn take_step(db: &Db, kind: &'static str, token: &str) -> Result<Optio
 
 /// Changes the member's password; all other sessions end.
 pub async fn change_password(principal: &Principal, password_hash: &str) -> Result<()> {
+    principal.require_own_sign_in()?;
     let scope = &principal.scope;
     let tx = scope.begin().await?;
     execute(

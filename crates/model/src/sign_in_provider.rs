@@ -8,8 +8,8 @@ use sea_orm::{
 use serde_json::json;
 
 use crate::{
-    Db, DirectoryId, Error, FieldError, Member, PartnerId, Principal,
-    ProviderKind, Result, Role, Scope, SignInProvider, SignInProviderId,
+    Db, DirectoryId, Error, FieldError, Member, PartnerId, Principal, ProviderKind, Result, Role,
+    Scope, SignInProvider, SignInProviderId,
     audit::{self, Target},
     db::{execute, query_all},
     entity::{identity, member, sign_in_provider},
@@ -38,7 +38,11 @@ pub struct Draft {
     pub is_listed: bool,
 }
 
-fn check(draft: &Draft) -> Result<()> {
+/// Checks what was typed.
+///
+/// # Errors
+/// [`Error::Invalid`] with every field that is wrong.
+pub fn check(draft: &Draft) -> Result<()> {
     let mut errors = Vec::new();
     let mut wrong = |field, message: &str| {
         errors.push(FieldError {
@@ -49,14 +53,20 @@ fn check(draft: &Draft) -> Result<()> {
     let long = |text: &str| text.len() > 300 || text.chars().any(char::is_control);
     let name = draft.name.trim();
     if name.is_empty() || name.chars().count() > 60 || long(name) {
-        wrong("name", "Enter a name of at most 60 characters, as the button will say it.");
+        wrong(
+            "name",
+            "Enter a name of at most 60 characters, as the button will say it.",
+        );
     }
     match draft.kind {
         ProviderKind::Entra if draft.directory.is_none() => {
             wrong("directory_id", "Enter the directory's tenant ID, a GUID.");
         }
         ProviderKind::Oidc if draft.issuer.is_empty() || long(&draft.issuer) => {
-            wrong("issuer", "Enter the issuer's address, such as https://id.example.com.");
+            wrong(
+                "issuer",
+                "Enter the issuer's address, such as https://id.example.com.",
+            );
         }
         _ => {}
     }
@@ -291,7 +301,11 @@ pub async fn link(
         provider_id: Set(provider.id),
         subject: Set(subject.to_owned()),
         member_id: Set(member.id),
-        username: Set(username.chars().filter(|c| !c.is_control()).take(200).collect()),
+        username: Set(username
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(200)
+            .collect()),
         created_at: Set(scope.now()),
         used_at: Set(None),
     }
@@ -328,10 +342,7 @@ pub async fn linked(principal: &Principal) -> Result<Vec<Linked>> {
         "SELECT i.provider_id, i.subject, i.username, p.name FROM identities i
          JOIN sign_in_providers p ON p.partner_id = i.partner_id AND p.id = i.provider_id
          WHERE i.partner_id = $1 AND i.member_id = $2 ORDER BY i.created_at",
-        vec![
-            principal.scope.partner().into(),
-            principal.member.id.into(),
-        ],
+        vec![principal.scope.partner().into(), principal.member.id.into()],
     )
     .await?;
     rows.into_iter()

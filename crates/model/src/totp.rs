@@ -43,6 +43,7 @@ fn seed(keyring: &Keyring, row: &totp::Model) -> Result<Zeroizing<Vec<u8>>> {
 /// # Errors
 /// [`Error::Conflict`] when an app is confirmed already.
 pub async fn enrol(principal: &Principal, keyring: &Keyring) -> Result<Zeroizing<Vec<u8>>> {
+    principal.require_own_sign_in()?;
     let db = principal.scope.db();
     let member = principal.member.id;
     if let Some(found) = totp::Entity::find_by_id(member).one(db.conn()).await? {
@@ -76,11 +77,8 @@ pub async fn enrol(principal: &Principal, keyring: &Keyring) -> Result<Zeroizing
 ///
 /// # Errors
 /// [`Error::Invalid`] for a code that is not right.
-pub async fn confirm(
-    principal: &Principal,
-    keyring: &Keyring,
-    code: &str,
-) -> Result<Vec<Secret>> {
+pub async fn confirm(principal: &Principal, keyring: &Keyring, code: &str) -> Result<Vec<Secret>> {
+    principal.require_own_sign_in()?;
     let scope = &principal.scope;
     if !redeem(scope.db(), keyring, principal.member.id, code, true).await? {
         return Err(Error::field(
@@ -143,6 +141,7 @@ async fn redeem(
 
 /// Removes the app and, where no passkey is left either, the recovery codes with it.
 pub async fn remove(principal: &Principal) -> Result<()> {
+    principal.require_own_sign_in()?;
     let scope = &principal.scope;
     let tx = scope.begin().await?;
     execute(

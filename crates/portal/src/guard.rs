@@ -3,7 +3,6 @@
 use actix_web::{
     Error, FromRequest, HttpMessage, HttpRequest, HttpResponse,
     body::MessageBody,
-    cookie::{Cookie, SameSite},
     dev::{Payload, ServiceRequest, ServiceResponse},
     http::{Method, header},
     middleware::Next,
@@ -13,7 +12,10 @@ use model::{Role, api_token, session, session::Principal};
 
 use crate::{
     Portal,
+    address::address,
+    cookie,
     problem::{ApiProblem, PageProblem},
+    proof,
     routes::{self, Access},
 };
 
@@ -39,40 +41,6 @@ impl FromRequest for Signed {
     }
 }
 
-/// Name of the session cookie: the prefix binds it to the host, which browsers allow over TLS only.
-pub(crate) fn session_cookie_name(portal: &Portal) -> &'static str {
-    if portal.is_secure() {
-        "__Host-session"
-    } else {
-        "session"
-    }
-}
-
-/// A cookie that scripts cannot read and other sites cannot send with a POST.
-pub(crate) fn cookie<'a>(portal: &Portal, name: &'a str, value: String) -> Cookie<'a> {
-    Cookie::build(name, value)
-        .path("/")
-        .http_only(true)
-        .secure(portal.is_secure())
-        .same_site(SameSite::Lax)
-        .finish()
-}
-
-/// A cookie that removes the one of that name.
-pub(crate) fn no_cookie<'a>(portal: &Portal, name: &'a str) -> Cookie<'a> {
-    let mut gone = cookie(portal, name, String::new());
-    gone.make_removal();
-    gone
-}
-
-/// The peer's address; forwarded headers are not believed.
-pub(crate) fn address(request: &HttpRequest) -> String {
-    request
-        .peer_addr()
-        .map(|a| a.ip().to_string())
-        .unwrap_or_default()
-}
-
 /// Everything from our own origin, nothing inline, no frames.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     font-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
@@ -89,13 +57,13 @@ pub(crate) fn policy_with_sign_in(portal: &Portal) -> String {
 }
 
 pub(crate) async fn guard(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let pattern = request.match_pattern().unwrap_or_default();
     let access = routes::access(request.method(), &pattern);
     let is_static = pattern.starts_with("/static/");
-    let mut response = match admit(&request, access).await {
+    let mut response = match admit(&mut request, access).await {
         Ok(()) => next.call(request).await?.map_into_left_body(),
         Err(refusal) => request.into_response(refusal).map_into_right_body(),
     };
@@ -120,7 +88,7 @@ pub(crate) async fn guard(
 }
 
 /// Lets the request through, or answers it.
-async fn admit(request: &ServiceRequest, access: Option<Access>) -> Result<(), HttpResponse> {
+async fn admit(request: &mut ServiceRequest, access: Option<Access>) -> Result<(), HttpResponse> {
     use actix_web::ResponseError;
     let Some(portal) = request.app_data::<web::Data<Portal>>().cloned() else {
         return Err(HttpResponse::InternalServerError().finish());
@@ -139,7 +107,7 @@ async fn admit(request: &ServiceRequest, access: Option<Access>) -> Result<(), H
             }
             Ok(())
         }
-        Some(Access::Page(least)) => {
+        Some(access @ (Access::Page(least) | Access::Proved(least))) => {
             if unsafe_method {
                 same_origin(request)?;
             }
@@ -150,6 +118,9 @@ async fn admit(request: &ServiceRequest, access: Option<Access>) -> Result<(), H
                 return Err(to_sign_in(request));
             };
             enough(&principal, least).map_err(|e| PageProblem::from(e).error_response())?;
+            if matches!(access, Access::Proved(_)) {
+                proof::check(request, &portal, &principal).await?;
+            }
             request.extensions_mut().insert(Signed(principal));
             Ok(())
         }
@@ -172,11 +143,10 @@ fn enough(principal: &Principal, least: Role) -> model::Result<()> {
 }
 
 async fn signed_in(request: &ServiceRequest, portal: &Portal) -> model::Result<Option<Principal>> {
-    match request.cookie(session_cookie_name(portal)) {
+    let request = request.request();
+    match cookie::Name::Session.of(portal, request) {
         None => Ok(None),
-        Some(cookie) => {
-            session::resume(&portal.db, cookie.value(), &address(request.request())).await
-        }
+        Some(token) => session::resume(&portal.db, &token, &address(portal, request)).await,
     }
 }
 
@@ -191,7 +161,7 @@ async fn bearer(request: &ServiceRequest, portal: &Portal) -> model::Result<Opti
     match token {
         None => Ok(None),
         Some(token) => {
-            api_token::authenticate(&portal.db, &token, &address(request.request())).await
+            api_token::authenticate(&portal.db, &token, &address(portal, request.request())).await
         }
     }
 }

@@ -6,12 +6,17 @@
 pub mod routes;
 mod section;
 
+mod address;
 mod api;
 mod assets;
+mod cookie;
 mod guard;
 mod pages;
+mod passkey;
 mod password;
 mod problem;
+mod proof;
+mod single_sign_on;
 mod sse;
 mod upload;
 mod view;
@@ -20,7 +25,10 @@ use std::net::{SocketAddr, TcpListener};
 
 use actix_web::{App, HttpServer, dev, middleware::Compress, web};
 use consent::Consent;
+use ipnet::IpNet;
+use keys::webauthn::RelyingParty;
 use model::Db;
+use outbound::Outbound;
 use url::Url;
 
 pub use password::hash as hash_password;
@@ -36,12 +44,29 @@ pub struct Portal {
     pub public_url: Url,
     /// Whether a simulator stands in for Microsoft; said on every page.
     pub demo: bool,
+    /// Where a member may have this server connect to.
+    pub outbound: Outbound,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Portal {
     /// Whether browsers reach us over TLS.
     pub fn is_secure(&self) -> bool {
         self.public_url.scheme() == "https"
+    }
+
+    /// Whom passkeys are bound to; `None` where browsers have none: at a bare address, which is no
+    /// domain, and over plain http to anything but this machine itself.
+    pub fn relying_party(&self) -> Option<RelyingParty> {
+        let id = self.public_url.domain()?.to_owned();
+        if !self.is_secure() && id != "localhost" && !id.ends_with(".localhost") {
+            return None;
+        }
+        Some(RelyingParty {
+            id,
+            origin: self.public_url.origin().ascii_serialization(),
+        })
     }
 
     /// An absolute URL of a path.

@@ -11,14 +11,15 @@ use tokio::sync::Semaphore;
 /// Each hash takes 19 MiB: this many at once bound what a burst of sign-ins may take.
 static TURNS: Semaphore = Semaphore::const_new(4);
 
-/// Shortest password.
-pub(crate) const SHORTEST: usize = 12;
+/// Shortest password: it may stand alone.
+pub(crate) const SHORTEST: usize = 15;
 
-/// Hashes a password with argon2id in its default parameters (19 MiB, 2 passes).
+/// Hashes a password with argon2id in its default parameters (19 MiB, 2 passes). `known` is what
+/// everybody knows of the person: their address, their organisation.
 ///
 /// # Errors
-/// When it is too short or hashing fails; the text is for the person.
-pub async fn hash(password: &str) -> Result<String, String> {
+/// When it is too short, would be guessed soon, or hashing fails; the text is for the person.
+pub async fn hash(password: &str, known: &[&str]) -> Result<String, String> {
     if password.chars().count() < SHORTEST {
         return Err(format!(
             "Use at least {SHORTEST} characters; a short sentence is easy to remember."
@@ -26,6 +27,17 @@ pub async fn hash(password: &str) -> Result<String, String> {
     }
     if password.len() > 1024 {
         return Err("Use at most 1024 characters.".into());
+    }
+    // Of common passwords, words, names, dates, keyboard rows and repetitions.
+    let mut known: Vec<&str> = known.to_vec();
+    known.push("tenantry");
+    let start: String = password.chars().take(100).collect();
+    if zxcvbn::zxcvbn(&start, &known).score() < zxcvbn::Score::Three {
+        return Err(
+            "This would be guessed soon. A sentence of a few words that do not belong together is \
+             hard to guess and easy to remember."
+                .into(),
+        );
     }
     let password = password.to_owned();
     in_turn(move || {

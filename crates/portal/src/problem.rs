@@ -15,6 +15,8 @@ pub(crate) enum PageProblem {
     Forbidden(Role),
     #[error("a form of another site")]
     OtherSite,
+    #[error("too large")]
+    TooLarge,
     #[error("{0}")]
     Conflict(String),
     #[error("inner: {0}")]
@@ -34,6 +36,7 @@ impl ResponseError for PageProblem {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden(_) | Self::OtherSite => StatusCode::FORBIDDEN,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Inner(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -41,6 +44,10 @@ impl ResponseError for PageProblem {
 
     fn error_response(&self) -> HttpResponse {
         let (title, text) = match self {
+            Self::TooLarge => (
+                "That is too much at once",
+                "Nothing was changed. A form may hold 1 MB.".into(),
+            ),
             Self::NotFound => (
                 "There is no such page",
                 "It may have been removed, or it belongs to something that you may not see.".into(),

@@ -13,6 +13,8 @@ pub enum Access {
     Public,
     /// A signed-in member of at least this role.
     Page(Role),
+    /// The same, who has proved within the last minutes who they are.
+    Proved(Role),
     /// A bearer token of at least this role.
     Api(Role),
 }
@@ -28,8 +30,8 @@ macro_rules! routes {
     };
 }
 
-use Access::{Api, Page, Public};
-use Role::{Admin, Owner, Technician, Viewer};
+use Access::{Api, Page, Proved, Public};
+use Role::{Admin, Auditor, Owner, Technician, Viewer};
 
 routes! {
     get "/static/{path:.*}" Public, assets::get;
@@ -38,9 +40,50 @@ routes! {
     post "/setup" Public, pages::setup::create;
     get "/sign-in" Public, pages::sign_in::new;
     post "/sign-in" Public, pages::sign_in::create;
+    get "/sign-in/second-factor" Public, pages::second_factor::new;
+    post "/sign-in/second-factor" Public, pages::second_factor::create;
+    post "/sign-in/second-factor/passkey" Public, pages::second_factor::with_passkey;
+    get "/sign-in/passkey" Public, pages::passkeys::show;
+    post "/sign-in/passkey" Public, pages::passkeys::sign_in;
+    get "/sign-in/callback" Public, pages::single_sign_on::callback;
+    get "/sign-in/providers/{provider}" Public, pages::single_sign_on::begin;
     post "/sign-out" Page(Viewer), pages::sign_in::delete;
     get "/invitations/{token}" Public, pages::invitations::show;
     post "/invitations/{token}" Public, pages::invitations::accept;
+    get "/invitations/{token}/providers/{provider}" Public, pages::single_sign_on::accept;
+
+    get "/prove" Page(Viewer), pages::proofs::new;
+    post "/prove" Page(Viewer), pages::proofs::create;
+    post "/prove/passkey" Page(Viewer), pages::proofs::with_passkey;
+    get "/prove/provider" Page(Viewer), pages::single_sign_on::prove;
+    get "/account" Page(Viewer), pages::account::show;
+    post "/account/password" Proved(Viewer), pages::account::change_password;
+    post "/account/organisation" Page(Viewer), pages::account::switch;
+    get "/account/authenticator-app" Proved(Viewer), pages::authenticator_app::new;
+    post "/account/authenticator-app" Proved(Viewer), pages::authenticator_app::create;
+    post "/account/authenticator-app/remove" Proved(Viewer), pages::authenticator_app::delete;
+    post "/account/recovery-codes" Proved(Viewer), pages::account::renew_codes;
+    get "/account/passkeys/new" Proved(Viewer), pages::passkeys::new;
+    post "/account/passkeys" Proved(Viewer), pages::passkeys::create;
+    post "/account/passkeys/{own}/remove" Proved(Viewer), pages::passkeys::delete;
+    post "/account/sessions/{own}/end" Page(Viewer), pages::account::revoke_session;
+    post "/account/sessions/end" Page(Viewer), pages::account::revoke_sessions;
+    post "/account/tokens" Proved(Viewer), pages::account::create_token;
+    post "/account/tokens/{own}/revoke" Page(Viewer), pages::account::revoke_token;
+    post "/account/providers/{own}/link" Proved(Viewer), pages::single_sign_on::link;
+    post "/account/providers/{own}/unlink" Proved(Viewer), pages::single_sign_on::unlink;
+
+    get "/settings/members" Page(Auditor), pages::members::index;
+    get "/settings/members/new" Proved(Owner), pages::members::new;
+    post "/settings/members" Proved(Owner), pages::members::create;
+    get "/settings/members/{id}" Proved(Owner), pages::members::edit;
+    post "/settings/members/{id}" Proved(Owner), pages::members::update;
+    post "/settings/members/{id}/remove" Proved(Owner), pages::members::delete;
+    post "/settings/invitations/{id}/withdraw" Page(Owner), pages::members::withdraw;
+    get "/settings/sign-in" Page(Auditor), pages::sign_in_providers::index;
+    get "/settings/sign-in/new" Proved(Owner), pages::sign_in_providers::new;
+    post "/settings/sign-in" Proved(Owner), pages::sign_in_providers::create;
+    post "/settings/sign-in/{id}/remove" Proved(Owner), pages::sign_in_providers::delete;
 
     get "/" Page(Viewer), pages::dashboard::show;
 
@@ -55,7 +98,7 @@ routes! {
     post "/companies/{id}" Page(Admin), pages::companies::update;
     post "/companies/{id}/runs" Page(Technician), pages::runs::create;
     get "/companies/{id}/users" Page(Viewer), pages::users::index;
-    get "/companies/{id}/users.csv" Page(Viewer), pages::users::csv;
+    get "/companies/{id}/users.csv" Proved(Viewer), pages::users::csv;
     get "/companies/{id}/users/{object}" Page(Viewer), pages::users::show;
     get "/companies/{id}/groups" Page(Viewer), pages::groups::index;
     get "/companies/{id}/groups/{object}" Page(Viewer), pages::groups::show;
@@ -76,24 +119,24 @@ routes! {
     post "/settings/organisation" Page(Admin), pages::organisation::update;
     get "/settings/integrations" Page(Viewer), pages::credentials::integrations;
     get "/settings/integrations/entra" Page(Viewer), pages::credentials::index;
-    get "/settings/integrations/entra/credentials/new" Page(Admin), pages::credential_form::new;
-    post "/settings/integrations/entra/credentials" Page(Admin), pages::credential_form::create;
+    get "/settings/integrations/entra/credentials/new" Proved(Admin), pages::credential_form::new;
+    post "/settings/integrations/entra/credentials" Proved(Admin), pages::credential_form::create;
     get "/settings/integrations/entra/credentials/{id}" Page(Viewer), pages::credentials::show;
-    get "/settings/integrations/entra/credentials/{id}/edit" Page(Admin), pages::credential_form::edit;
-    post "/settings/integrations/entra/credentials/{id}" Page(Admin), pages::credential_form::update;
+    get "/settings/integrations/entra/credentials/{id}/edit" Proved(Admin), pages::credential_form::edit;
+    post "/settings/integrations/entra/credentials/{id}" Proved(Admin), pages::credential_form::update;
     post "/settings/integrations/entra/credentials/{id}/revoke" Page(Admin), pages::credentials::revoke;
-    post "/settings/integrations/entra/credentials/{id}/delete" Page(Owner), pages::credentials::delete;
-    post "/settings/integrations/entra/credentials/{id}/consent" Page(Admin), pages::consents::create;
-    get "/settings/integrations/entra/credentials/{id}/secrets/new" Page(Admin), pages::credential_secrets::new;
-    post "/settings/integrations/entra/credentials/{id}/secrets" Page(Admin), pages::credential_secrets::create;
-    post "/settings/integrations/entra/credentials/{id}/secrets/{object}/use" Page(Admin), pages::credential_secrets::promote;
-    post "/settings/integrations/entra/credentials/{id}/secrets/{object}/remove" Page(Admin), pages::credential_secrets::remove;
+    post "/settings/integrations/entra/credentials/{id}/delete" Proved(Owner), pages::credentials::delete;
+    post "/settings/integrations/entra/credentials/{id}/consent" Proved(Admin), pages::consents::create;
+    get "/settings/integrations/entra/credentials/{id}/secrets/new" Proved(Admin), pages::credential_secrets::new;
+    post "/settings/integrations/entra/credentials/{id}/secrets" Proved(Admin), pages::credential_secrets::create;
+    post "/settings/integrations/entra/credentials/{id}/secrets/{object}/use" Proved(Admin), pages::credential_secrets::promote;
+    post "/settings/integrations/entra/credentials/{id}/secrets/{object}/remove" Proved(Admin), pages::credential_secrets::remove;
     get "/settings/integrations/entra/credentials/{id}/secrets/{object}/certificate.cer" Page(Viewer), pages::credential_secrets::certificate;
     post "/settings/integrations/entra/credentials/{id}/mail" Page(Admin), pages::credential_mail::save;
     post "/settings/integrations/entra/credentials/{id}/tests" Page(Admin), pages::connection_tests::create;
     get "/settings/integrations/entra/credentials/{id}/tests/{object}/events" Page(Viewer), pages::connection_tests::stream;
-    post "/settings/integrations/entra/credentials/{id}/authorisations" Page(Admin), pages::authorisations::create;
-    post "/settings/integrations/entra/credentials/{id}/links" Page(Admin), pages::consent_links::create;
+    post "/settings/integrations/entra/credentials/{id}/authorisations" Proved(Admin), pages::authorisations::create;
+    post "/settings/integrations/entra/credentials/{id}/links" Proved(Admin), pages::consent_links::create;
     post "/settings/integrations/entra/credentials/{id}/links/{object}/withdraw" Page(Admin), pages::consent_links::withdraw;
     post "/settings/integrations/entra/credentials/{id}/discoveries" Page(Admin), pages::discoveries::create;
     get "/settings/integrations/entra/tenants" Page(Viewer), pages::tenants::index;

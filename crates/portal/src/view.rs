@@ -29,6 +29,9 @@ pub(crate) struct Page {
     pub(crate) role: String,
     pub(crate) can_configure: bool,
     pub(crate) can_sync: bool,
+    pub(crate) can_audit: bool,
+    /// Organisations that the member may go on as a member of: `(id, name)`, without this one.
+    pub(crate) others: Vec<(String, String)>,
     pub(crate) open_runs: i64,
     pub(crate) demo: bool,
     pub(crate) version: &'static str,
@@ -69,6 +72,8 @@ impl Page {
             role: scope.role().to_string(),
             can_configure: scope.role() >= model::Role::Admin,
             can_sync: scope.role() >= model::Role::Technician,
+            can_audit: scope.role() >= model::Role::Auditor && scope.sees_all_companies(),
+            others: others(portal, principal).await?,
             open_runs: open.iter().filter_map(|s| counts.get(s)).sum(),
             demo: portal.demo,
             version: env!("CARGO_PKG_VERSION"),
@@ -91,6 +96,20 @@ impl Page {
     pub(crate) fn parent(&self) -> Option<&Crumb> {
         self.crumbs.last()
     }
+}
+
+async fn others(
+    portal: &Portal,
+    principal: &Principal,
+) -> Result<Vec<(String, String)>, PageProblem> {
+    // A session of one organisation's own sign-in goes nowhere else.
+    if principal.require_own_sign_in().is_err() {
+        return Ok(vec![]);
+    }
+    let all = model::member::partners(&portal.db, principal.member.id).await?;
+    let here = principal.scope.partner();
+    let others = all.into_iter().filter(|p| p.id != here);
+    Ok(others.map(|p| (p.id.to_string(), p.name)).collect())
 }
 
 /// The frame of pages without a member: setup, sign-in, invitations.

@@ -54,6 +54,8 @@ pub(crate) struct Code {
     pub(crate) nonce: String,
     pub(crate) challenge: String,
     pub(crate) scope: String,
+    /// Whether the application asked for a fresh sign-in (`max_age`).
+    pub(crate) asked_anew: bool,
 }
 
 #[derive(Default, Serialize, Deserialize)]

@@ -319,9 +319,12 @@ fn authorization_code(
         "ver": "2.0", "iss": format!("{}/{}/v2.0", root(request), code.directory),
         "aud": application.client_id, "tid": code.directory,
         "oid": world::account_id(directory, &code.account),
-        "sub": "simulated", "iat": now, "nbf": now, "exp": now + 3600, "nonce": code.nonce,
+        "sub": subject(application, directory, &code.account), "iat": now, "nbf": now, "exp": now + 3600, "nonce": code.nonce,
         "name": code.account, "preferred_username": format!("{}@{}", code.account, directory.domain),
     });
+    if code.asked_anew {
+        claims["auth_time"] = json!(now);
+    }
     if application.role_claims {
         let role = match code.account.as_str() {
             "admin" | "groupadmin" => Some(0x62e9_0394_69f5_4237_9190_0121_7714_5e10),
@@ -372,4 +375,14 @@ fn refresh_token(state: &State, application: &Application, form: &Query) -> Http
         "token_type": "Bearer", "expires_in": 3599, "scope": get(form, "scope"),
         "refresh_token": state.add_refresh_token(&holder), "access_token": state.issue(holder),
     }))
+}
+
+/// `sub`: the same person's, another at each application.
+fn subject(application: &Application, directory: &world::Directory, account: &str) -> String {
+    let text = format!(
+        "{}/{}",
+        application.client_id,
+        world::account_id(directory, account)
+    );
+    data_encoding::BASE64URL_NOPAD.encode(digest(&SHA256, text.as_bytes()).as_ref())
 }

@@ -73,7 +73,7 @@ async fn prepare(installation: &Installation, password: &str) -> anyhow::Result<
     let owner = match member::by_email(db, OWNER).await? {
         Some(member) => member.id,
         None => {
-            let hash = portal::hash_password(password)
+            let hash = portal::hash_password(password, &[])
                 .await
                 .map_err(anyhow::Error::msg)?;
             member::create(&scope, OWNER, &hash, Role::Owner).await?

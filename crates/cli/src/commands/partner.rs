@@ -43,7 +43,7 @@ pub(crate) async fn run(options: Options, command: Command) -> anyhow::Result<()
             let scope = Scope::operator(db, id);
             let root = match &installation.config.public_url {
                 Some(url) => url.to_string(),
-                None => format!("http://{}/", installation.config.listen),
+                None => crate::installation::local_url(installation.config.listen)?.to_string(),
             };
             println!("Partner: {id}");
             if token {

@@ -5,13 +5,11 @@ use askama::Template;
 use consent::{Outcome, authorisation::Authorised};
 use model::{CredentialId, connection_test, credential};
 
-use super::{
-    consents::proof_cookie_name,
-    credentials::{page_of, to_microsoft},
-};
+use super::credentials::{page_of, to_microsoft};
 use crate::{
     Portal,
-    guard::{self, Signed},
+    cookie::Name,
+    guard::Signed,
     problem::PageProblem,
     view::{Answer, Bare, html_status, see_other},
 };
@@ -36,12 +34,11 @@ pub(crate) async fn create(
     let session = principal.session.clone().ok_or(PageProblem::NotFound)?;
     let (url, cookie) = portal
         .consent
-        .authorise(&principal.scope, &credential, &session)
+        .authorise(&principal.scope, &credential, &session.token_hash)
         .await?;
     let mut response = to_microsoft(&url);
-    let cookie = guard::cookie(&portal, proof_cookie_name(&portal), cookie);
     // The cookie's parts are ours, so it always fits a header.
-    let _ = response.add_cookie(&cookie);
+    let _ = response.add_cookie(&Name::Consent.with(&portal, cookie));
     Ok(response)
 }
 

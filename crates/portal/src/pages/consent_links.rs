@@ -11,13 +11,12 @@ use model::{
 };
 use serde::Deserialize;
 
-use super::{
-    consents::browser_cookie_name,
-    credentials::{Typed, page_of, show_credential, to_microsoft, with_sign_in},
-};
+use super::credentials::{Typed, page_of, show_credential, to_microsoft, with_sign_in};
 use crate::{
     Portal,
-    guard::{self, Signed},
+    address::address,
+    cookie::Name,
+    guard::Signed,
     problem::PageProblem,
     view::{Answer, Bare, filters, html_status, initials, see_other},
 };
@@ -125,7 +124,7 @@ pub(crate) async fn show(
     token: web::Path<String>,
 ) -> Answer {
     let bare = Bare::new(&request, &portal);
-    let found = consent_link::by_token(&portal.db, &token, &guard::address(&request)).await?;
+    let found = consent_link::by_token(&portal.db, &token, &address(&portal, &request)).await?;
     let Some((scope, link)) = found else {
         let closed = Closed {
             bare,
@@ -161,7 +160,7 @@ pub(crate) async fn begin(
     portal: web::Data<Portal>,
     token: web::Path<String>,
 ) -> Answer {
-    let found = consent_link::by_token(&portal.db, &token, &guard::address(&request)).await?;
+    let found = consent_link::by_token(&portal.db, &token, &address(&portal, &request)).await?;
     let Some((scope, link)) = found else {
         return Err(PageProblem::NotFound);
     };
@@ -175,7 +174,7 @@ pub(crate) async fn begin(
         .begin_by_link(&scope, &link, keys::fingerprint(&browser))
         .await?;
     let mut response: HttpResponse = to_microsoft(&url);
-    let cookie = guard::cookie(&portal, browser_cookie_name(&portal), browser);
+    let cookie = Name::Browser.with(&portal, browser);
     let _ = response.add_cookie(&cookie);
     Ok(response)
 }

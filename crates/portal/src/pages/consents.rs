@@ -12,7 +12,9 @@ use serde::Deserialize;
 use super::credentials::{ENTRA, Typed, frame, show_credential, to_microsoft, with_sign_in};
 use crate::{
     Portal,
-    guard::{self, Signed},
+    address::address,
+    cookie::Name,
+    guard::Signed,
     problem::PageProblem,
     view::{Answer, Bare, Page, filters, html, html_status, initials, see_other},
 };
@@ -47,7 +49,7 @@ pub(super) async fn begin(
     credential: &Credential,
     pinned: Option<DirectoryId>,
 ) -> Answer {
-    let session = principal.session.clone();
+    let session = principal.session.as_ref().map(|s| s.token_hash.clone());
     let (_, url) = portal
         .consent
         .begin(&principal.scope, credential, pinned, session)
@@ -107,33 +109,13 @@ pub(crate) struct Query {
     code: Option<String>,
 }
 
-pub(super) fn proof_cookie_name(portal: &Portal) -> &'static str {
-    if portal.is_secure() {
-        "__Host-consent"
-    } else {
-        "consent"
-    }
-}
-
-/// The cookie that tells the browser of somebody without an account.
-pub(super) fn browser_cookie_name(portal: &Portal) -> &'static str {
-    if portal.is_secure() {
-        "__Host-browser"
-    } else {
-        "browser"
-    }
-}
-
 /// Hashes of the cookies that tell one browser from another.
 fn browsers(request: &HttpRequest, portal: &Portal) -> Vec<String> {
-    [
-        guard::session_cookie_name(portal),
-        browser_cookie_name(portal),
-    ]
-    .into_iter()
-    .filter_map(|name| request.cookie(name))
-    .map(|c| keys::fingerprint(c.value()))
-    .collect()
+    [Name::Session, Name::Browser]
+        .into_iter()
+        .filter_map(|name| name.of(portal, request))
+        .map(|value| keys::fingerprint(&value))
+        .collect()
 }
 
 pub(crate) async fn callback(
@@ -155,9 +137,9 @@ pub(crate) async fn callback(
         code: query.code,
     };
     let browsers = browsers(&request, &portal);
-    let proof = request.cookie(proof_cookie_name(&portal));
-    let proof = proof.as_ref().map(|c| c.value());
-    let address = guard::address(&request);
+    let proof = Name::Consent.of(&portal, &request);
+    let proof = proof.as_deref();
+    let address = address(&portal, &request);
     let authorised = portal
         .consent
         .authorised(&portal.db, &back, &browsers, proof, &address)
@@ -172,8 +154,7 @@ pub(crate) async fn callback(
     match next {
         Next::Prove { url, cookie } => {
             let mut response = to_microsoft(&url);
-            let cookie = guard::cookie(&portal, proof_cookie_name(&portal), cookie);
-            let _ = response.add_cookie(&cookie);
+            let _ = response.add_cookie(&Name::Consent.with(&portal, cookie));
             Ok(response)
         }
         Next::Show(ended) => outcome(&request, &portal, *ended).await,

@@ -1,5 +1,7 @@
 //! The pages: one file per noun, its view structs beside its handlers.
 
+pub(crate) mod account;
+pub(crate) mod authenticator_app;
 pub(crate) mod authorisations;
 pub(crate) mod bulk_runs;
 pub(crate) mod companies;
@@ -18,14 +20,20 @@ pub(crate) mod invitations;
 pub(crate) mod mapping_import;
 pub(crate) mod mapping_match;
 pub(crate) mod mappings;
+pub(crate) mod members;
 pub(crate) mod objects;
 pub(crate) mod organisation;
+pub(crate) mod passkeys;
+pub(crate) mod proofs;
 pub(crate) mod run_events;
 pub(crate) mod run_list;
 pub(crate) mod runs;
+pub(crate) mod second_factor;
 pub(crate) mod secure_score;
 pub(crate) mod setup;
 pub(crate) mod sign_in;
+pub(crate) mod sign_in_providers;
+pub(crate) mod single_sign_on;
 pub(crate) mod tenants;
 pub(crate) mod users;
 

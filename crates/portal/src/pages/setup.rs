@@ -1,13 +1,16 @@
 //! First start: the partner and its owner, opened by the token on the console.
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{HttpRequest, http::StatusCode, web};
 use askama::Template;
-use model::{FieldError, partner, session};
+use model::{FieldError, SignInMethod, partner};
 use serde::Deserialize;
 
-use super::error_of;
+use super::{
+    error_of,
+    sign_in::{Entry, enter_partner},
+};
 use crate::{
-    Portal, guard, password,
+    Portal, password,
     problem::PageProblem,
     view::{Answer, Bare, filters, html_status, see_other},
 };
@@ -86,7 +89,7 @@ pub(crate) async fn create(
             "Paste the token that the server printed on its console.".into(),
         ));
     }
-    let hash = match password::hash(&form.password).await {
+    let hash = match password::hash(&form.password, &[&form.email, &form.partner]).await {
         Ok(hash) => hash,
         Err(message) => return again(one("password", message)),
     };
@@ -102,36 +105,16 @@ pub(crate) async fn create(
     .await;
     match made {
         Ok((partner, member)) => {
-            let token = session::begin(
-                &portal.db,
+            let entry = Entry {
                 member,
                 partner,
-                &user_agent(&request),
-                &guard::address(&request),
-            )
-            .await?;
-            Ok(signed_in(&portal, token, "/"))
+                method: SignInMethod::Password,
+                provider: None,
+            };
+            enter_partner(&request, &portal, entry, "/").await
         }
         Err(model::Error::Invalid(errors)) => again(errors),
         Err(model::Error::Conflict(message)) => again(one("token", message)),
         Err(other) => Err(PageProblem::from(other)),
     }
-}
-
-/// On to a page, with the session's cookie.
-pub(super) fn signed_in(portal: &Portal, token: String, next: &str) -> HttpResponse {
-    let mut response = see_other(next);
-    let cookie = guard::cookie(portal, guard::session_cookie_name(portal), token);
-    // A cookie of our own making always fits a header.
-    let _ = response.add_cookie(&cookie);
-    response
-}
-
-pub(super) fn user_agent(request: &HttpRequest) -> String {
-    request
-        .headers()
-        .get("user-agent")
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default()
-        .to_owned()
 }
