@@ -57,6 +57,7 @@ mod m22_snapshots;
 mod m23_inventory;
 mod m24_limits;
 mod m25_sign_in;
+mod m26_audit_guard;
 
 async fn execute(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
     let (uuid, bytes) = match manager.get_database_backend() {
@@ -103,6 +104,7 @@ impl MigratorTrait for Migrator {
             Box::new(m23_inventory::Change),
             Box::new(m24_limits::Change),
             Box::new(m25_sign_in::Change),
+            Box::new(m26_audit_guard::Change),
         ]
     }
 }

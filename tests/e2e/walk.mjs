@@ -3,80 +3,22 @@
 // checked by axe-core (WCAG 2.2 AA) and for errors of script and policy, in light, dark and narrow.
 //
 //   node walk.mjs BINARY [SHOTS_FOLDER]
-import { spawn } from 'node:child_process';
-import { mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
+import { PASSWORD, counted, install, open, shots } from './harness.mjs';
+import { people } from './people.mjs';
 
-const [binary, shots = join(dirname(new URL(import.meta.url).pathname), 'shots')] = process.argv.slice(2);
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
 const ENTRA = '/settings/integrations/entra';
-const PASSWORD = 'a long enough sentence';
-mkdirSync(shots, { recursive: true });
-let checks = 0;
-
-/** Starts a process and waits until its output holds every pattern. */
-function start(args, patterns, folder) {
-  const child = spawn(binary, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
-  let out = '';
-  const ready = new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${args[0]} did not start: ${out}`)), 20000);
-    child.stdout.on('data', d => {
-      out += d;
-      const found = patterns.map(p => out.match(p));
-      if (found.every(Boolean)) { clearTimeout(timer); resolve(found.map(f => f[1])); }
-    });
-    child.on('exit', code => reject(new Error(`${args[0]} ended with ${code}: ${out}`)));
-  });
-  return { child, ready, output: () => out };
-}
 
 /** One walk in an installation of its own. */
 async function walk(browser, script) {
   const mode = script ? 'script' : 'noscript';
-  const folder = mkdtempSync(join(tmpdir(), 'tenantry-e2e-'));
-  const sim = start(['sim', '--sim-listen', '127.0.0.1:0'],
-    [/cloud: (\S+)/, /Tenant ID: (\S+)/, /Client ID: (\S+)/, /Client secret: (\S+)/, /graph = "(\S+)"/], folder);
-  const [microsoft, tenantId, clientId, secret] = await sim.ready;
+  const installation = await install();
+  const { sim, microsoft, tenantId, clientId, secret, root, setup } = installation;
   const directories = Object.fromEntries([...sim.output().matchAll(/Directory: (\S+) (.+)/g)].map(m => [m[2], m[1]]));
-  writeFileSync(join(folder, 'tenantry.toml'),
-    `[clouds.custom]\nlabel = "Simulated Microsoft cloud"\nlogin = "${microsoft}"\ngraph = "${microsoft}"\nlimits = "none"\n`);
-  const server = start(['serve', '--listen', '127.0.0.1:0', '--data-dir', join(folder, 'data'), '--config', 'tenantry.toml'],
-    [/listens on (\S+)\//, /Set up at: (\S+)/], folder);
-  const [root, setup] = await server.ready;
-  const context = await browser.newContext({ javaScriptEnabled: script, reducedMotion: 'reduce', viewport: { width: 1440, height: 900 } });
-  const page = await context.newPage();
-  const problems = [];
-  page.on('console', m => { if (m.type() === 'error' && !m.text().includes('status of 4')) problems.push(m.text()); });
-  page.on('pageerror', e => problems.push(String(e)));
-  const heading = text => page.getByRole('heading', { level: 1, name: text }).waitFor();
-
-  /** axe, sideways scroll, and pictures of the page in light, dark and narrow. */
-  async function look(name, at = page) {
-    if (!script) return;
-    for (const [theme, width] of [['light', 1440], ['dark', 1440], ['light', 390], ['dark', 390]]) {
-      await at.setViewportSize({ width, height: width === 390 ? 844 : 900 });
-      await at.emulateMedia({ colorScheme: theme });
-      // Colours move for a moment when the theme changes.
-      await at.waitForTimeout(150);
-      await at.evaluate(() => Promise.allSettled(document.getAnimations()
-        .filter(a => a instanceof CSSTransition).map(a => a.finished)));
-      await at.evaluate(axe);
-      const result = await at.evaluate(tags => globalThis.axe.run({ runOnly: tags }), TAGS);
-      const found = result.violations.map(v => `${v.id}: ${v.nodes.map(n => n.target).join(' ; ')}`);
-      assert.deepEqual(found, [], `${name} ${theme} ${width}`);
-      const over = await at.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      assert.ok(over <= 0, `${name} scrolls sideways by ${over} px at ${width}`);
-      await at.screenshot({ path: join(shots, `${name}-${width}-${theme}.png`) });
-      checks += 1;
-    }
-    await at.emulateMedia({ colorScheme: 'light' });
-    await at.setViewportSize({ width: 1440, height: 900 });
-  }
+  const { context, page, problems, heading, look, proving } = await open(browser, script);
+  await proving();
 
   /** Microsoft's page: an account of a directory, then a button. */
   async function microsoftPage(directory, role, button) {
@@ -280,8 +222,7 @@ async function walk(browser, script) {
     throw error;
   } finally {
     await context.close();
-    for (const { child } of [server, sim]) { child.removeAllListeners('exit'); child.kill('SIGKILL'); }
-    rmSync(folder, { recursive: true, force: true });
+    installation.end();
   }
 }
 
@@ -476,8 +417,9 @@ const browser = await chromium.launch({
 try {
   await walk(browser, true);
   await walk(browser, false);
-  console.log(`2 passed, 0 failed`);
-  console.log(`${checks} looks by axe-core, WCAG 2.2 AA`);
+  await people(browser);
+  console.log(`3 passed, 0 failed`);
+  console.log(`${counted.looks} looks by axe-core, WCAG 2.2 AA`);
 } finally {
   await browser.close();
 }

@@ -12,7 +12,7 @@ use portal::{Portal, Server};
 use reqwest::{Client, Response, StatusCode, cookie::Jar, redirect::Policy};
 use serde_json::{Value, json};
 use sim::{Sim, World};
-use sync::{Runner, Settings, Worker};
+use sync::{Elsewhere, Runner, Settings, Worker};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -183,6 +183,10 @@ impl TestApp {
                     lease: Duration::from_secs(3),
                     tick: Duration::from_millis(50),
                 },
+            },
+            elsewhere: Elsewhere {
+                file: Some(self.directory.path().join("checkpoints")),
+                ..Elsewhere::default()
             },
         };
         tokio::spawn(worker.run(stopped));

@@ -223,7 +223,7 @@ on_both! {
         assert!(page.contains("Test connection") && page.contains("admin@haldenmsp.example"), "{page}");
         // Used once.
         assert!(arrive(&browser, &back).await.contains("counts once"));
-        let rows = model::audit::list(&app.scope(), model::Window::page(1, 100)).await.unwrap().rows;
+        let rows = model::audit::list(&app.scope(), &model::audit::Filter::default(), model::Window::page(1, 100)).await.unwrap().rows;
         assert_eq!(rows.iter().filter(|r| r.action == "authorisation.refuse").count(), 3, "each is audited");
         for _ in 0..100 {
             if !app.get("/tenants").await["value"].as_array().unwrap().is_empty() { break }

@@ -283,8 +283,8 @@ on_both! {
         let granted = answers.iter().filter(|a| !location(a).contains("outcome=")).count();
         assert_eq!(granted, 1);
         assert_eq!(tenants(&app).await, 1);
-        assert!(model::audit::verify(&app.db, app.partner).await.unwrap().is_ok());
-        let rows = model::audit::list(&app.scope(), model::Window::page(1, 1000)).await.unwrap().rows;
+        assert!(model::audit::verify(&app.db, app.partner, &[]).await.unwrap().is_ok());
+        let rows = model::audit::list(&app.scope(), &model::audit::Filter::default(), model::Window::page(1, 1000)).await.unwrap().rows;
         let refused = rows.iter().filter(|r| r.action == "consent.refuse").count();
         assert_eq!(refused, 98, "each of the others is audited");
     }

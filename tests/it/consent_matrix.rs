@@ -19,7 +19,7 @@ struct Matrix<'a> {
 
 impl Matrix<'_> {
     async fn audited(&self) -> i64 {
-        model::audit::verify(&self.app.db, self.app.partner)
+        model::audit::verify(&self.app.db, self.app.partner, &[])
             .await
             .unwrap()
             .unwrap()
@@ -295,7 +295,7 @@ on_both! {
         let page = arrive(&m.browser, &back).await;
         assert!(page.contains("does not accept the credential"), "{page}");
         assert_eq!(tenants(&app).await, 1);
-        assert!(model::audit::verify(&app.db, app.partner).await.unwrap().is_ok());
+        assert!(model::audit::verify(&app.db, app.partner, &[]).await.unwrap().is_ok());
     }
 
     async fn roles_may_come_in_the_token_or_from_graph(app) {

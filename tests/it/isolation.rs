@@ -32,7 +32,10 @@ fn fill(path: &str, ids: &[(&str, String)]) -> String {
 /// Audit rows, but for those of runs, which the plan begins by itself.
 async fn done_by_people(app: &TestApp) -> usize {
     let window = model::Window::page(1, 500);
-    let rows = model::audit::list(&app.scope(), window).await.unwrap().rows;
+    let rows = model::audit::list(&app.scope(), &model::audit::Filter::default(), window)
+        .await
+        .unwrap()
+        .rows;
     rows.iter().filter(|r| r.actor_kind != "run").count()
 }
 
@@ -95,7 +98,7 @@ on_both! {
             }
         }
         assert_eq!(driven, TABLE.len());
-        model::audit::verify(&app.db, app.partner).await.unwrap().unwrap();
+        model::audit::verify(&app.db, app.partner, &[]).await.unwrap().unwrap();
         assert_eq!(audit_before, done_by_people(&app).await, "nothing was done to ours");
         // Lists of the other partner are empty.
         for list in ["companies", "credentials", "tenants", "mappings", "runs"] {

@@ -29,6 +29,23 @@ on_both! {
         }
     }
 
+    async fn what_a_fast_clock_plans_is_claimed_by_a_right_one_at_once(app) {
+        let (_, mapping) = app.connected("Contoso").await;
+        app.drain().await;
+        // Ten minutes ahead, a machine plans what is due in five.
+        let soon = run::upcoming(&app.scope(), None, Some(RunKind::Directory), model::Window::page(1, 1)).await.unwrap();
+        let wait = soon.rows[0].at.0 - app.clock.now().0;
+        app.advance_minutes(wait / 60_000 - 5);
+        let ahead = app.db.with_clock(app.clock.wrong_by_ms(10 * 60_000));
+        assert!(run::plan(&ahead).await.unwrap() >= 1);
+        let run = app.newest_run(&mapping, "directory").await;
+        // A delivery that is refused is given up for lost after a minute; nobody waits for that.
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(20), app.settled(&run)).await;
+        let ended = ended.expect("it is not claimed");
+        assert_eq!(ended["cause"], "schedule", "{ended}");
+        assert_eq!(ended["state"], "completed", "{ended}");
+    }
+
     async fn what_is_scheduled_is_listed_and_begins_when_it_says(app) {
         let (company, mapping) = app.connected("Contoso").await;
         app.connected("Bold").await;

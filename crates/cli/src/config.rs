@@ -50,8 +50,19 @@ struct File {
     public_url: Option<Url>,
     trusted_proxies: Vec<IpNet>,
     outbound: OutboundSection,
+    audit: AuditSection,
     clouds: CloudsSection,
     worker: WorkerSection,
+}
+
+/// `[audit]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AuditSection {
+    /// A file to which signed checkpoints are added, best on a disk of another machine.
+    checkpoint_file: Option<PathBuf>,
+    /// An address to which they are sent.
+    checkpoint_url: Option<Url>,
 }
 
 /// `[outbound]`.
@@ -100,6 +111,8 @@ pub(crate) struct Config {
     /// Proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) outbound: Outbound,
+    pub(crate) checkpoint_file: Option<PathBuf>,
+    pub(crate) checkpoint_url: Option<Url>,
 }
 
 impl Config {
@@ -135,6 +148,8 @@ impl Config {
             worker: file.worker,
             trusted_proxies: file.trusted_proxies,
             outbound: Outbound::new(&file.outbound.allow),
+            checkpoint_file: file.audit.checkpoint_file,
+            checkpoint_url: file.audit.checkpoint_url,
             data_dir,
         };
         let mistakes = config.mistakes();
@@ -171,6 +186,11 @@ impl Config {
                  loopback alone"
                     .into(),
             );
+        }
+        if let Some(url) = &self.checkpoint_url
+            && let Err(refused) = self.outbound.check(url)
+        {
+            mistakes.push(format!("audit.checkpoint_url: {refused}"));
         }
         if !(1..=64).contains(&self.worker.concurrency) {
             mistakes.push("worker.concurrency: give a number from 1 to 64".into());

@@ -12,7 +12,7 @@ use graph::{Clouds, TokenSource};
 use keys::{FileProvider, Keyring};
 use model::{Clock, Db};
 use portal::{Portal, Server};
-use sync::{Runner, Settings, Worker};
+use sync::{Elsewhere, Runner, Settings, Worker};
 use tokio::sync::watch;
 use url::Url;
 
@@ -107,6 +107,11 @@ impl Installation {
                     lease: Duration::from_secs(worker.lease_seconds),
                     ..Settings::default()
                 },
+            },
+            elsewhere: Elsewhere {
+                file: self.config.checkpoint_file.clone(),
+                url: self.config.checkpoint_url.clone(),
+                outbound: self.config.outbound.clone(),
             },
         })
     }

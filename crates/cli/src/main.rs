@@ -8,7 +8,7 @@ mod installation;
 
 use clap::{Parser, Subcommand};
 
-use commands::{demo, doctor, migrate, partner, serve, sim, work};
+use commands::{audit, demo, doctor, migrate, partner, serve, sim, work};
 use config::Options;
 
 /// A sync makes and drops millions of small texts, on one thread what another made, which glibc's
@@ -40,6 +40,9 @@ enum Command {
     Migrate,
     /// Look for mistakes in configuration, keys and database.
     Doctor,
+    /// Check the audit logs.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Manage partners.
     #[command(subcommand)]
     Partner(partner::Command),
@@ -71,6 +74,7 @@ fn main() -> std::process::ExitCode {
             Command::Sim(own) => sim::run(options, own).await,
             Command::Migrate => migrate::run(options).await,
             Command::Doctor => doctor::run(options).await,
+            Command::Audit(command) => audit::run(options, command).await,
             Command::Partner(command) => partner::run(options, command).await,
         }
     });

@@ -11,6 +11,7 @@ mod certificate;
 mod file;
 mod keyring;
 mod sealed;
+mod signing;
 pub mod totp;
 pub mod webauthn;
 
@@ -18,6 +19,7 @@ pub use certificate::{Certificate, CertificateKey, ImportError, new_rsa_key};
 pub use file::FileProvider;
 pub use keyring::{KeyProvider, Keyring};
 pub use sealed::{ContentKey, Place, Sealed};
+pub use signing::{SigningKey, verify};
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 

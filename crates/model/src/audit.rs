@@ -1,16 +1,21 @@
 //! The audit log: every action writes one row in the transaction of its change, chained by hash.
+//! `docs/audit.md` has the form of rows, chain and checkpoints, so that others can check them.
 
-use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set};
 use serde_json::{Value as Json, json};
 
 use crate::{
-    AuditRow, Error, Listing, PartnerId, Result, Scope, Window,
-    db::{Db, Tx, query_one},
+    AuditRow, Error, Result, Scope,
+    db::{Tx, query_one},
     entity::audit_row,
-    scope::Owned,
 };
+
+pub mod checkpoint;
+mod list;
+mod verify;
+
+pub use list::{Filter, actions, list};
+pub use verify::{Broken, verify};
 
 /// What an action was done to.
 #[derive(Debug, Clone)]
@@ -101,9 +106,9 @@ async fn insert(tx: &Tx, row: AuditRow) -> Result<()> {
     Ok(())
 }
 
-/// SHA-256 over the row's columns as a JSON array, which keeps their borders unambiguous.
-fn hash(row: &AuditRow) -> String {
-    let columns = json!([
+/// A row's columns but its own hash, as a JSON array in one fixed form: what is hashed.
+pub fn canonical(row: &AuditRow) -> String {
+    json!([
         "tenantry audit 1",
         row.partner_id,
         row.seq,
@@ -118,87 +123,11 @@ fn hash(row: &AuditRow) -> String {
         row.target_name,
         row.detail,
         row.previous_hash,
-    ]);
-    keys::fingerprint(&columns.to_string())
+    ])
+    .to_string()
 }
 
-/// Newest rows first.
-pub async fn list(scope: &Scope, window: Window) -> Result<Listing<AuditRow>> {
-    use sea_orm::PaginatorTrait;
-    let query = scope.find::<audit_row::Entity>();
-    Ok(Listing {
-        total: query.clone().count(scope.db().conn()).await?,
-        rows: query
-            .order_by_desc(audit_row::Column::Seq)
-            .offset(window.offset)
-            .limit(window.limit)
-            .all(scope.db().conn())
-            .await?,
-    })
-}
-
-/// Walks a partner's chain. Answers the number of rows, or the sequence number where the chain
-/// first breaks and how.
-pub async fn verify(db: &Db, partner: PartnerId) -> Result<Result<i64, (i64, &'static str)>> {
-    use sea_orm::ColumnTrait;
-    // The end is read first: rows that come while the chain is walked are no fault of it.
-    let head = query_one(
-        db.conn(),
-        "SELECT audit_seq, audit_head FROM partners WHERE id = $1",
-        vec![partner.into()],
-    )
-    .await?
-    .ok_or_else(|| Error::field("partner", "there is no such partner"))?;
-    let length: i64 = head.try_get("", "audit_seq")?;
-    let head: String = head.try_get("", "audit_head")?;
-    let mut previous = String::new();
-    let mut seq = 0;
-    while seq < length {
-        let rows = audit_row::Entity::find()
-            .filter(audit_row::Entity::PARTNER.eq(partner))
-            .filter(audit_row::Column::Seq.gt(seq))
-            .order_by_asc(audit_row::Column::Seq)
-            .filter(audit_row::Column::Seq.lte(length))
-            .limit(1000)
-            .all(db.conn())
-            .await?;
-        if rows.is_empty() {
-            return Ok(Err((seq + 1, "rows are missing at the end")));
-        }
-        for row in rows {
-            seq += 1;
-            if row.seq != seq {
-                return Ok(Err((seq, "a row is missing")));
-            }
-            if row.previous_hash != previous {
-                return Ok(Err((seq, "it does not follow the row before it")));
-            }
-            if hash(&row) != row.hash {
-                return Ok(Err((seq, "its content was changed")));
-            }
-            previous = row.hash;
-        }
-    }
-    // Rows first, then their recorded number, which only grows.
-    let last = query_one(
-        db.conn(),
-        "SELECT COALESCE(MAX(seq), 0) AS last FROM audit_rows WHERE partner_id = $1",
-        vec![partner.into()],
-    )
-    .await?
-    .map_or(Ok(0), |r| r.try_get::<i64>("", "last"))?;
-    let recorded = query_one(
-        db.conn(),
-        "SELECT audit_seq FROM partners WHERE id = $1",
-        vec![partner.into()],
-    )
-    .await?
-    .map_or(Ok(0), |r| r.try_get::<i64>("", "audit_seq"))?;
-    if last > recorded {
-        return Ok(Err((recorded + 1, "a row beyond the recorded end")));
-    }
-    if head != previous {
-        return Ok(Err((seq, "the end is not the one that was recorded")));
-    }
-    Ok(Ok(seq))
+/// SHA-256 over the canonical form, which keeps the borders of columns unambiguous.
+fn hash(row: &AuditRow) -> String {
+    keys::fingerprint(&canonical(row))
 }

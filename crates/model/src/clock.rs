@@ -58,6 +58,7 @@ impl Serialize for Timestamp {
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     offset_ms: Arc<AtomicI64>,
+    wrong_ms: i64,
 }
 
 impl Clock {
@@ -69,7 +70,17 @@ impl Clock {
     /// The present moment.
     #[allow(clippy::disallowed_methods)] // the one reader of the system clock
     pub fn now(&self) -> Timestamp {
-        Timestamp(Utc::now().timestamp_millis() + self.offset_ms())
+        Timestamp(Utc::now().timestamp_millis() + self.offset_ms() + self.wrong_ms)
+    }
+
+    /// The same clock on a machine on which it is wrong by so much: what the database's says stays as
+    /// it is.
+    #[must_use]
+    pub fn wrong_by_ms(&self, ms: i64) -> Self {
+        Self {
+            offset_ms: self.offset_ms.clone(),
+            wrong_ms: ms,
+        }
     }
 
     /// Moves this clock and all its clones; the database's clock expression follows.

@@ -161,6 +161,15 @@ impl Db {
         &self.clock
     }
 
+    /// The same database as a machine sees it that has another clock.
+    #[must_use]
+    pub fn with_clock(&self, clock: Clock) -> Self {
+        Self {
+            clock,
+            ..self.clone()
+        }
+    }
+
     /// The pool under it, for the job queue.
     pub fn pool(&self) -> &Pool {
         &self.pool

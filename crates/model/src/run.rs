@@ -147,15 +147,13 @@ pub(crate) async fn request_in(
         .one(&tx.conn)
         .await?;
     if let Some(run) = open {
-        // Somebody waits for it now: it goes ahead of the plan, and a pause before a retry ends.
+        // Somebody waits for it now: it goes ahead of the plan.
         execute(
             &tx.conn,
-            "UPDATE runs SET priority = $1, pushed_attempt = NULL,
-                not_before = CASE WHEN state = 'queued' THEN $2 ELSE not_before END
-             WHERE partner_id = $3 AND id = $4 AND priority < $1",
+            "UPDATE runs SET priority = $1, pushed_attempt = NULL
+             WHERE partner_id = $2 AND id = $3 AND priority < $1",
             vec![
                 PRIORITY_PERSON.into(),
-                scope.now().into(),
                 scope.partner().into(),
                 run.id.into(),
             ],
@@ -214,7 +212,8 @@ async fn insert(
         fence: Set(0),
         worker: Set(None),
         lease_until: Set(None),
-        not_before: Set(now),
+        // At once. Never by this machine's clock, which may be ahead of who claims it.
+        not_before: Set(Timestamp(0)),
         pushed_attempt: Set(None),
         pushed_at: Set(None),
         cancel_requested_at: Set(None),

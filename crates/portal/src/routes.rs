@@ -80,6 +80,10 @@ routes! {
     post "/settings/members/{id}" Proved(Owner), pages::members::update;
     post "/settings/members/{id}/remove" Proved(Owner), pages::members::delete;
     post "/settings/invitations/{id}/withdraw" Page(Owner), pages::members::withdraw;
+    get "/settings/audit" Page(Auditor), pages::audit::index;
+    get "/settings/audit.csv" Proved(Auditor), pages::audit::csv;
+    get "/settings/audit.ndjson" Proved(Auditor), pages::audit::ndjson;
+    get "/settings/audit-checkpoints.ndjson" Page(Auditor), pages::audit::checkpoints;
     get "/settings/sign-in" Page(Auditor), pages::sign_in_providers::index;
     get "/settings/sign-in/new" Proved(Owner), pages::sign_in_providers::new;
     post "/settings/sign-in" Proved(Owner), pages::sign_in_providers::create;

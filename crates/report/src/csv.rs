@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use csv::{Error, Writer};
-use model::directory::UserWithMfa;
+use model::{AuditRow, directory::UserWithMfa};
 
 /// A cell that no spreadsheet takes for a formula: those that begin with `=`, `+`, `-`, `@`, a tab
 /// or a carriage return get an apostrophe before them (source: OWASP, CSV injection).
@@ -14,6 +14,48 @@ pub fn cell(text: &str) -> Cow<'_, str> {
     } else {
         Cow::Borrowed(text)
     }
+}
+
+/// Headers of [`audit`].
+pub const AUDIT_HEADERS: &[&str] = &[
+    "number",
+    "at",
+    "actor_kind",
+    "actor",
+    "address",
+    "action",
+    "target_kind",
+    "target_id",
+    "target",
+    "detail",
+    "hash",
+];
+
+/// Rows of the audit log, one line each, in the order given.
+///
+/// # Errors
+/// Never for rows in memory; the writer's signature has one.
+pub fn audit(rows: &[AuditRow]) -> Result<Vec<u8>, Error> {
+    let mut writer = Writer::from_writer(Vec::new());
+    writer.write_record(AUDIT_HEADERS)?;
+    for row in rows {
+        let (number, at) = (row.seq.to_string(), row.at.rfc3339());
+        let texts = [
+            number.as_str(),
+            &at,
+            &row.actor_kind,
+            &row.actor_name,
+            &row.address,
+            &row.action,
+            &row.target_kind,
+            &row.target_id,
+            &row.target_name,
+            &row.detail,
+            &row.hash,
+        ];
+        writer.write_record(texts.map(|text| cell(text).into_owned()))?;
+    }
+    writer.into_inner().map_err(|e| Error::from(e.into_error()))
 }
 
 /// Headers of [`users`].

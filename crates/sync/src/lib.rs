@@ -3,6 +3,7 @@
 //! The run is the job; apalis is the doorbell (docs/adr/0003-runs.md). Status, retries, cancellation
 //! and history live in the `runs` table; apalis carries ids and wake-ups.
 
+mod checkpoints;
 mod collector;
 mod collectors;
 mod runner;
@@ -10,6 +11,7 @@ mod scheduler;
 mod wake;
 mod worker;
 
+pub use checkpoints::{Elsewhere, read as read_checkpoints};
 pub use collector::Collector;
 pub use collectors::names;
 pub use runner::{Runner, Settings};

@@ -3,13 +3,19 @@
 use std::time::Duration;
 
 use consent::Consent;
+use keys::Keyring;
 use model::{Db, credential, run, session};
 use tokio::{sync::watch, time::Instant};
 
-use crate::worker::Queue;
+use crate::{
+    checkpoints::{self, Elsewhere},
+    worker::Queue,
+};
 
 /// How often due syncs are planned.
 const PLAN_EVERY: Duration = Duration::from_secs(20);
+/// How often is looked whether an audit log's end is to be signed.
+const SIGN_EVERY: Duration = Duration::from_secs(30);
 /// How often old sessions and queue rows are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
@@ -17,10 +23,13 @@ const PRUNE_EVERY: Duration = Duration::from_secs(600);
 pub(crate) async fn run(
     db: Db,
     consent: Consent,
+    elsewhere: Elsewhere,
     queue: Queue,
     tick: Duration,
     mut shutdown: watch::Receiver<bool>,
 ) {
+    let keyring = consent.connection.keyring.clone();
+    let signing = tokio::spawn(sign(db.clone(), keyring, elsewhere, tick, shutdown.clone()));
     // Waiting for Microsoft must not hold up the clockwork.
     let looking = tokio::spawn(look_at_consents(
         db.clone(),
@@ -62,8 +71,28 @@ pub(crate) async fn run(
             _ = shutdown.changed() => {}
         }
     }
-    // It ends with the same signal; that it panicked would have been logged.
+    // They end with the same signal; that one panicked would have been logged.
     let _ = looking.await;
+    let _ = signing.await;
+}
+
+/// Signs the ends of the audit logs, and takes them elsewhere.
+async fn sign(
+    db: Db,
+    keyring: Keyring,
+    elsewhere: Elsewhere,
+    tick: Duration,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    while !*shutdown.borrow() {
+        if let Err(error) = checkpoints::run(&db, &keyring, &elsewhere).await {
+            tracing::warn!(%error, "checkpoints of the audit logs could not be taken elsewhere");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SIGN_EVERY.min(tick * 40)) => {}
+            _ = shutdown.changed() => {}
+        }
+    }
 }
 
 /// Looks again at consents that are still spreading.

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use ulid::Ulid;
 use uuid::Uuid;
 
-use crate::{Kick, Runner, scheduler};
+use crate::{Elsewhere, Kick, Runner, scheduler};
 
 const QUEUE: &str = "runs";
 
@@ -130,6 +130,8 @@ async fn handle(task: Task, runner: Data<Runner>, name: Data<String>) -> Result<
 pub struct Worker {
     /// Works on runs.
     pub runner: Runner,
+    /// Where checkpoints of the audit logs are taken.
+    pub elsewhere: Elsewhere,
 }
 
 impl Worker {
@@ -146,6 +148,7 @@ impl Worker {
         let ticking = tokio::spawn(scheduler::run(
             db.clone(),
             self.runner.consent.clone(),
+            self.elsewhere,
             queue,
             settings.tick,
             shutdown.clone(),

@@ -69,11 +69,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
                     let what = format!("audit log of {}", found.name);
                     say(
                         &what,
-                        match audit::verify(&db, found.id).await {
+                        match audit::verify(&db, found.id, &[]).await {
                             Ok(Ok(rows)) => Ok(format!("{rows} rows, unbroken")),
-                            Ok(Err((seq, why))) => {
-                                Err(format!("row {seq}: {why}; restore from a backup"))
-                            }
+                            Ok(Err(broken)) => Err(format!(
+                                "row {}: {}; restore from a backup",
+                                broken.seq, broken.why
+                            )),
                             Err(e) => Err(e.to_string()),
                         },
                     );

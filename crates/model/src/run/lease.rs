@@ -121,7 +121,8 @@ pub async fn claim(
                 worker = $1, lease_until = {} + $2, started_at = COALESCE(started_at, $3),
                 finished_at = NULL, error = NULL, error_code = NULL, remedy = NULL
              WHERE partner_id = $4 AND id = $5 AND state IN ('queued', 'retrying')
-                AND not_before <= $3",
+                AND not_before <= {}",
+            db.now_sql(),
             db.now_sql()
         ),
         vec![
@@ -360,15 +361,20 @@ impl Lease {
         failure: Option<&Failure>,
     ) -> Result<()> {
         let now = self.scope.now();
+        // How long from now: this machine's clock says how long, the database's when that is over.
+        let wait = at.map(|at| at.0 - now.0);
         let left = execute(
             &tx.conn,
-            "UPDATE runs SET state = $1, worker = NULL, lease_until = NULL,
-                not_before = COALESCE($2, not_before), finished_at = $3,
-                error_code = $4, error = $5, remedy = $6
-             WHERE partner_id = $7 AND id = $8 AND fence = $9 AND state = 'running'",
+            &format!(
+                "UPDATE runs SET state = $1, worker = NULL, lease_until = NULL,
+                    not_before = COALESCE({} + CAST($2 AS BIGINT), not_before), finished_at = $3,
+                    error_code = $4, error = $5, remedy = $6
+                 WHERE partner_id = $7 AND id = $8 AND fence = $9 AND state = 'running'",
+                self.scope.db().now_sql()
+            ),
             vec![
                 state.as_str().into(),
-                at.into(),
+                wait.into(),
                 at.is_none().then_some(now).into(),
                 failure.and_then(|f| f.code.clone()).into(),
                 failure.map(|f| f.error.clone()).into(),

@@ -284,8 +284,10 @@ const OUTSTANDING: i64 = 64;
 
 /// Runs that wait for a worker now and were not handed to the queue for this attempt, or were so
 /// long ago that the hand-over must have been lost. People's runs first, then the oldest.
+///
+/// All by the database's clock, which is everybody's: what a machine with a fast clock planned is due
+/// for the others as well.
 pub async fn due(db: &Db) -> Result<Vec<Due>> {
-    let now = db.clock().now();
     // Pushed so long ago by the database's clock, the push must have been lost.
     let lost = format!("{} - 60000", db.now_sql());
     let outstanding: i64 = query_all(
@@ -304,12 +306,12 @@ pub async fn due(db: &Db) -> Result<Vec<Due>> {
         db.conn(),
         &format!(
             "SELECT partner_id, id, attempt, priority FROM runs
-             WHERE state IN ('queued', 'retrying') AND not_before <= $1 AND priority >= $2
+             WHERE state IN ('queued', 'retrying') AND not_before <= {} AND priority >= $1
                 AND (pushed_attempt IS NULL OR pushed_attempt <> attempt OR pushed_at < {lost})
-             ORDER BY priority DESC, not_before LIMIT $3"
+             ORDER BY priority DESC, created_at LIMIT $2",
+            db.now_sql()
         ),
         vec![
-            now.into(),
             i64::from(scheduled_too).into(),
             OUTSTANDING.into(),
         ],
@@ -386,11 +388,12 @@ pub async fn sweep(db: &Db) -> Result<usize> {
         let changed = execute(
             &tx.conn,
             &format!(
-                "UPDATE runs SET state = $1, worker = NULL, lease_until = NULL, not_before = $2,
+                "UPDATE runs SET state = $1, worker = NULL, lease_until = NULL, not_before = {},
                     finished_at = CASE WHEN $1 = 'queued' THEN NULL ELSE CAST($2 AS BIGINT) END,
                     error = CASE WHEN $1 = 'failed' THEN $3 ELSE error END
                  WHERE partner_id = $4 AND id = $5 AND fence = $6 AND state = 'running'
                     AND lease_until < {}",
+                db.now_sql(),
                 db.now_sql()
             ),
             vec![

@@ -1,6 +1,7 @@
 //! The pages: one file per noun, its view structs beside its handlers.
 
 pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod authenticator_app;
 pub(crate) mod authorisations;
 pub(crate) mod bulk_runs;
