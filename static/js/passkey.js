@@ -1,6 +1,7 @@
 /* Passkeys over plain forms: a form carries the question, the authenticator's answer goes into its fields. */
 (() => {
   'use strict';
+  document.documentElement.classList.add('has-script');
   const bytes = text => Uint8Array.from(atob(text.replace(/-/g, '+').replace(/_/g, '/')), c => c.charCodeAt(0));
   const text = buffer => btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
   const known = form => (form.dataset.known || '').split(' ').filter(Boolean).map(id => ({ type: 'public-key', id: bytes(id) }));

@@ -263,6 +263,9 @@ on_both! {
         let proof = m.at_proof(&own, true).await;
         let late_proof = decide(&m.browser, &proof, &format!("{own}/admin"), "accept").await;
         app.advance_minutes(11);
+        // What comes next asks for a proof that is not so old.
+        let proved = m.browser.post("/prove?next=/", &[("password", crate::app::PASSWORD)]).await;
+        assert_eq!(proved.status(), 303);
         for (name, back) in [("too late to return", late), ("too late to prove", late_proof)] {
             let before = m.audited().await;
             let page = arrive(&m.browser, &back).await;

@@ -12,6 +12,7 @@
 )]
 
 mod app;
+mod audit;
 mod authenticator;
 mod bad_input;
 mod changes;

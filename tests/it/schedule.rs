@@ -46,6 +46,23 @@ on_both! {
         assert_eq!(ended["state"], "completed", "{ended}");
     }
 
+    async fn a_pass_over_sign_in_activity_that_was_asked_for_serves_the_plan(app) {
+        let (_, mapping) = app.connected("Contoso").await;
+        app.drain().await;
+        // A day later it is due, and somebody asks for it before the plan does.
+        app.advance_minutes(24 * 60 + 1);
+        let asked = app.sync(&mapping, "sign_in_activity").await;
+        assert_eq!(asked["state"], "completed", "{asked}");
+        let count = async || app.all(&format!("/runs?mapping_id={mapping}&kind=sign_in_activity")).await.len();
+        let before = count().await;
+        for (minutes, more) in [(0, 0), (60, 0), (24 * 60, 1)] {
+            app.advance_minutes(minutes);
+            run::plan(&app.db).await.unwrap();
+            app.drain().await;
+            assert_eq!(count().await, before + more, "{minutes} minutes later");
+        }
+    }
+
     async fn what_is_scheduled_is_listed_and_begins_when_it_says(app) {
         let (company, mapping) = app.connected("Contoso").await;
         app.connected("Bold").await;

@@ -49,7 +49,7 @@ pub async fn create(
         created_at: Set(now),
         expires_at: Set(now.plus_minutes(INVITATION_DAYS * 24 * 60)),
         accepted_at: Set(None),
-        companies: Set(limited.clone()),
+        companies: Set(limited),
         withdrawn_at: Set(None),
     }
     .insert(&tx.conn)
@@ -59,7 +59,7 @@ pub async fn create(
         scope,
         "member.invite",
         Target::new("invitation", id, &email),
-        json!({ "email": email, "role": role, "companies": limited }),
+        json!({ "email": email, "role": role, "companies": companies }),
     )
     .await?;
     tx.commit().await?;

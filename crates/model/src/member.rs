@@ -196,7 +196,7 @@ pub(crate) async fn join_in(
         scope,
         "member.join",
         Target::new("member", id, ""),
-        json!({ "role": role, "companies": companies }),
+        json!({ "role": role, "companies": companies.map(companies_of).transpose()? }),
     )
     .await
 }
@@ -262,7 +262,7 @@ pub async fn change(
         "UPDATE memberships SET role = $1, companies = $2 WHERE partner_id = $3 AND member_id = $4",
         vec![
             role.as_str().into(),
-            text.clone().into(),
+            text.into(),
             scope.partner().into(),
             member.into(),
         ],
@@ -279,8 +279,9 @@ pub async fn change(
         scope,
         "member.change",
         Target::new("member", member, email),
-        json!({ "before": { "role": before.role, "companies": before.companies },
-                "after": { "role": role, "companies": text }, "sessions_ended": ended }),
+        json!({ "before": { "role": before.role,
+                    "companies": before.companies.as_deref().map(companies_of).transpose()? },
+                "after": { "role": role, "companies": companies }, "sessions_ended": ended }),
     )
     .await?;
     tx.commit().await?;

@@ -162,6 +162,19 @@ pub(crate) async fn request_in(
         return Ok(run);
     }
     let run = insert(tx, scope, mapping, kind, cause, None, collectors).await?;
+    if kind == RunKind::SignInActivity {
+        // It serves the plan as well: reads of it are few, and shared by all tenants.
+        execute(
+            &tx.conn,
+            "UPDATE mappings SET planned_sign_in_activity = $1 WHERE partner_id = $2 AND id = $3",
+            vec![
+                scope.now().into(),
+                scope.partner().into(),
+                mapping.id.into(),
+            ],
+        )
+        .await?;
+    }
     audit::append(
         tx,
         scope,

@@ -45,6 +45,10 @@ impl FromRequest for Signed {
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     font-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 
+/// Of what a browser can do beside showing pages, passkeys are all that is used.
+const FEATURES: &str = "camera=(), microphone=(), geolocation=(), payment=(), usb=(), \
+    publickey-credentials-get=(self), publickey-credentials-create=(self)";
+
 /// The policy, with the sign-in hosts that a form may lead on to: browsers apply `form-action` to
 /// redirects after a form as well.
 pub(crate) fn policy_with_sign_in(portal: &Portal) -> String {
@@ -63,6 +67,9 @@ pub(crate) async fn guard(
     let pattern = request.match_pattern().unwrap_or_default();
     let access = routes::access(request.method(), &pattern);
     let is_static = pattern.starts_with("/static/");
+    let is_secure = request
+        .app_data::<web::Data<Portal>>()
+        .is_some_and(|portal| portal.is_secure());
     let mut response = match admit(&mut request, access).await {
         Ok(()) => next.call(request).await?.map_into_left_body(),
         Err(refusal) => request.into_response(refusal).map_into_right_body(),
@@ -77,10 +84,20 @@ pub(crate) async fn guard(
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "same-origin");
     set(header::X_FRAME_OPTIONS, "DENY");
-    set(
-        header::HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    );
+    for (name, value) in [
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("permissions-policy", FEATURES),
+    ] {
+        set(header::HeaderName::from_static(name), value);
+    }
+    if is_secure {
+        // Two years, as browsers' own lists ask for.
+        set(
+            header::STRICT_TRANSPORT_SECURITY,
+            "max-age=63072000; includeSubDomains",
+        );
+    }
     if !is_static {
         set(header::CACHE_CONTROL, "no-store");
     }

@@ -31,13 +31,16 @@ pub const AUDIT_HEADERS: &[&str] = &[
     "hash",
 ];
 
-/// Rows of the audit log, one line each, in the order given.
+/// Rows of the audit log, one line each, in the order given. `with_headers` for the first part of a
+/// longer file.
 ///
 /// # Errors
 /// Never for rows in memory; the writer's signature has one.
-pub fn audit(rows: &[AuditRow]) -> Result<Vec<u8>, Error> {
+pub fn audit(rows: &[AuditRow], with_headers: bool) -> Result<Vec<u8>, Error> {
     let mut writer = Writer::from_writer(Vec::new());
-    writer.write_record(AUDIT_HEADERS)?;
+    if with_headers {
+        writer.write_record(AUDIT_HEADERS)?;
+    }
     for row in rows {
         let (number, at) = (row.seq.to_string(), row.at.rfc3339());
         let texts = [

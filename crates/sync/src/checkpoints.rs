@@ -35,7 +35,7 @@ pub(crate) async fn run(db: &Db, keyring: &Keyring, elsewhere: &Elsewhere) -> an
     }
     let mut lines = String::new();
     for line in &due {
-        lines.push_str(&serde_json::to_string(line)?);
+        lines.push_str(&self::line(line)?);
         lines.push('\n');
     }
     if let Some(file) = elsewhere.file.clone() {
@@ -77,6 +77,11 @@ async fn send(elsewhere: &Elsewhere, url: &Url, lines: String) -> anyhow::Result
         answer.status()
     );
     Ok(())
+}
+
+/// A checkpoint as a line of JSON.
+pub fn line(checkpoint: &Checkpoint) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(checkpoint)?)
 }
 
 /// Reads lines back, as `tenantry audit verify --checkpoints` does.

@@ -1,10 +1,14 @@
 //! `tenantry audit`: checks the logs, and says which keys sign their checkpoints.
 
-use std::path::PathBuf;
+use std::{io::Write, path::PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
-use model::{audit, audit::checkpoint, partner};
+use model::{
+    Db, Partner, Scope,
+    audit::{self, Filter, checkpoint},
+    partner,
+};
 
 use crate::{
     config::{Config, Options},
@@ -30,6 +34,23 @@ pub(crate) enum Command {
     },
     /// Print the public keys that sign checkpoints: keep them elsewhere.
     Key,
+    /// Sign the end of every log that grew, now.
+    Checkpoint,
+    /// Print what verifiers read, in the form of docs/audit.md.
+    Export {
+        /// Rows, newest first, or checkpoints with their keys.
+        what: What,
+        /// One partner alone, by id or name.
+        #[arg(long)]
+        partner: Option<String>,
+    },
+}
+
+/// What is exported.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum What {
+    Log,
+    Checkpoints,
 }
 
 pub(crate) async fn run(options: Options, command: Command) -> anyhow::Result<()> {
@@ -43,6 +64,11 @@ pub(crate) async fn run(options: Options, command: Command) -> anyhow::Result<()
                 println!("{id} {public_key}");
             }
         }
+        Command::Checkpoint => {
+            let made = checkpoint::make(db, &installation.connection.keyring).await?;
+            println!("{made} logs were signed");
+        }
+        Command::Export { what, partner } => export(db, what, partner).await?,
         Command::Verify {
             checkpoints,
             key,
@@ -53,8 +79,51 @@ pub(crate) async fn run(options: Options, command: Command) -> anyhow::Result<()
     Ok(())
 }
 
+/// Partners by id or name, or all.
+async fn partners(db: &Db, only: Option<&String>) -> anyhow::Result<Vec<Partner>> {
+    let mut found = partner::list(db).await?;
+    found.retain(|p| only.is_none_or(|only| *only == p.name || *only == p.id.to_string()));
+    if found.is_empty() {
+        bail!("there is no such partner; `tenantry partner list` names them");
+    }
+    Ok(found)
+}
+
+async fn export(db: &Db, what: What, only: Option<String>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if matches!(what, What::Checkpoints) {
+        for (id, public_key) in checkpoint::public_keys(db).await? {
+            writeln!(out, "{{\"key\":\"{id}\",\"public_key\":\"{public_key}\"}}")?;
+        }
+    }
+    for partner in partners(db, only.as_ref()).await? {
+        match what {
+            What::Checkpoints => {
+                for line in checkpoint::list(db, partner.id).await? {
+                    writeln!(out, "{}", sync::checkpoint_line(&line)?)?;
+                }
+            }
+            What::Log => {
+                let (scope, filter) = (Scope::operator(db, partner.id), Filter::default());
+                let mut before = None;
+                loop {
+                    let rows = audit::before(&scope, &filter, before, 2000).await?;
+                    for row in &rows {
+                        writeln!(out, "{}", audit::canonical(row))?;
+                    }
+                    match rows.last() {
+                        Some(last) => before = Some(last.seq),
+                        None => break,
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 async fn verify(
-    db: &model::Db,
+    db: &Db,
     file: Option<PathBuf>,
     keys: Vec<String>,
     only: Option<String>,
@@ -78,13 +147,9 @@ async fn verify(
         }
     }
     let mut broken = 0;
-    let mut checked = 0;
-    for found in partner::list(db).await? {
-        let is_meant = |only: &String| *only == found.name || *only == found.id.to_string();
-        if !only.as_ref().is_none_or(is_meant) {
-            continue;
-        }
-        checked += 1;
+    let all = partners(db, only.as_ref()).await?;
+    let checked = all.len();
+    for found in all {
         let seen = checkpoints.iter().filter(|c| c.partner == found.id).count();
         match audit::verify(db, found.id, &checkpoints).await? {
             Ok(rows) => println!(
@@ -100,9 +165,6 @@ async fn verify(
                 println!("{}: row {}: {}", found.name, fault.seq, fault.why);
             }
         }
-    }
-    if checked == 0 {
-        bail!("there is no such partner; `tenantry partner list` names them");
     }
     if broken > 0 {
         bail!("{broken} of {checked} logs are broken; compare with a backup");

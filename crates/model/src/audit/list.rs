@@ -68,6 +68,28 @@ pub async fn list(scope: &Scope, filter: &Filter, window: Window) -> Result<List
     })
 }
 
+/// Rows of the partner, newest first, so many, older than row `before` where one is given.
+///
+/// # Errors
+/// As [`list`].
+pub async fn before(
+    scope: &Scope,
+    filter: &Filter,
+    before: Option<i64>,
+    limit: u64,
+) -> Result<Vec<AuditRow>> {
+    scope.require_everywhere(Role::Auditor)?;
+    let mut query = filtered(scope, filter);
+    if let Some(before) = before {
+        query = query.filter(Column::Seq.lt(before));
+    }
+    Ok(query
+        .order_by_desc(Column::Seq)
+        .limit(limit)
+        .all(scope.db().conn())
+        .await?)
+}
+
 /// Every action that the partner's log has, by name, for the filter's choices.
 pub async fn actions(scope: &Scope) -> Result<Vec<String>> {
     scope.require_everywhere(Role::Auditor)?;

@@ -311,10 +311,7 @@ pub async fn due(db: &Db) -> Result<Vec<Due>> {
              ORDER BY priority DESC, created_at LIMIT $2",
             db.now_sql()
         ),
-        vec![
-            i64::from(scheduled_too).into(),
-            OUTSTANDING.into(),
-        ],
+        vec![i64::from(scheduled_too).into(), OUTSTANDING.into()],
     )
     .await?;
     rows.into_iter()

@@ -84,10 +84,18 @@ struct Index {
 impl Index {
     /// What a row holds besides, as text of one line.
     fn detail(row: &AuditRow) -> String {
-        match row.detail.as_str() {
-            "{}" => String::new(),
-            other => other.to_owned(),
-        }
+        let Ok(serde_json::Value::Object(parts)) = serde_json::from_str(&row.detail) else {
+            return row.detail.clone();
+        };
+        let words: Vec<String> = parts
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| match value {
+                serde_json::Value::String(text) => format!("{name}: {text}"),
+                other => format!("{name}: {other}"),
+            })
+            .collect();
+        words.join(", ")
     }
 }
 
@@ -113,53 +121,73 @@ pub(crate) async fn index(
     })
 }
 
-/// All rows that are filtered, newest first, batch by batch.
-async fn all(
-    principal: &Signed,
-    filter: &Filter,
-) -> Result<Vec<AuditRow>, crate::problem::PageProblem> {
-    let mut rows = Vec::new();
-    loop {
-        let window = Window {
-            offset: rows.len() as u64,
-            limit: BATCH,
-        };
-        let found = audit::list(&principal.scope, filter, window).await?.rows;
-        let is_last = (found.len() as u64) < BATCH;
-        rows.extend(found);
-        if is_last {
-            return Ok(rows);
+/// A file of all rows that are filtered, newest first, sent batch by batch: the log may be long.
+fn streamed(
+    principal: Signed,
+    filter: Filter,
+    name: &str,
+    kind: &'static str,
+    write: fn(&[AuditRow], bool) -> std::io::Result<Vec<u8>>,
+) -> HttpResponse {
+    // Rows that come while it is sent are newer than the first one and do not move the others.
+    let parts = futures_util::stream::unfold(Some(None), move |before: Option<Option<i64>>| {
+        let (principal, filter) = (principal.clone(), filter.clone());
+        async move {
+            let before = before?;
+            let found = audit::before(&principal.scope, &filter, before, BATCH).await;
+            let sent = found.map_err(std::io::Error::other).and_then(|rows| {
+                let next = match (rows.len() as u64) < BATCH {
+                    true => None,
+                    false => rows.last().map(|row| Some(row.seq)),
+                };
+                Ok((bytes::Bytes::from(write(&rows, before.is_none())?), next))
+            });
+            Some(match sent {
+                Ok((bytes, next)) => (Ok(bytes), next),
+                // The connection breaks: a file that ends early must not look whole.
+                Err(error) => (Err(error), None),
+            })
         }
-    }
-}
-
-fn download(name: &str, kind: &'static str, body: impl Into<web::Bytes>) -> HttpResponse {
+    });
     HttpResponse::Ok()
         .content_type(kind)
-        .insert_header((
-            "content-disposition",
-            format!("attachment; filename=\"{name}\""),
-        ))
-        .body(body.into())
+        .insert_header(disposition(name))
+        .streaming(parts)
+}
+
+fn disposition(name: &str) -> (&'static str, String) {
+    (
+        "content-disposition",
+        format!("attachment; filename=\"{name}\""),
+    )
 }
 
 pub(crate) async fn csv(principal: Signed, list: web::Query<ListQuery>) -> Answer {
-    let rows = all(&principal, &list.filter()).await?;
-    let body =
-        report::csv::audit(&rows).map_err(|e| crate::problem::PageProblem::Inner(e.to_string()))?;
-    Ok(download("audit-log.csv", "text/csv; charset=utf-8", body))
+    let kind = "text/csv; charset=utf-8";
+    let write = |rows: &[AuditRow], is_first| {
+        report::csv::audit(rows, is_first).map_err(std::io::Error::other)
+    };
+    Ok(streamed(
+        principal,
+        list.filter(),
+        "audit-log.csv",
+        kind,
+        write,
+    ))
 }
 
 /// The whole log as verifiers read it: `docs/audit.md`.
 pub(crate) async fn ndjson(principal: Signed) -> Answer {
-    let mut rows = all(&principal, &Filter::default()).await?;
-    rows.reverse();
-    let mut body = String::new();
-    for row in &rows {
-        body.push_str(&audit::canonical(row));
-        body.push('\n');
-    }
-    Ok(download("audit-log.ndjson", "application/x-ndjson", body))
+    let write = |rows: &[AuditRow], _| {
+        let mut lines = String::new();
+        for row in rows {
+            lines.push_str(&audit::canonical(row));
+            lines.push('\n');
+        }
+        Ok(lines.into_bytes())
+    };
+    let (kind, all) = ("application/x-ndjson", Filter::default());
+    Ok(streamed(principal, all, "audit-log.ndjson", kind, write))
 }
 
 /// Checkpoints of the log and the keys that signed them.
@@ -175,9 +203,8 @@ pub(crate) async fn checkpoints(portal: web::Data<Portal>, principal: Signed) ->
         body.push_str(&serde_json::json!(checkpoint).to_string());
         body.push('\n');
     }
-    Ok(download(
-        "audit-checkpoints.ndjson",
-        "application/x-ndjson",
-        body,
-    ))
+    Ok(HttpResponse::Ok()
+        .content_type("application/x-ndjson")
+        .insert_header(disposition("audit-checkpoints.ndjson"))
+        .body(body))
 }
