@@ -28,11 +28,19 @@ on_both! {
             pages.push(answer.text().await.unwrap().replace(email, "E"));
         }
         assert_eq!(pages[0], pages[1]);
-        for _ in 0..8 {
-            browser.post("/sign-in", &[("email", crate::app::OWNER), ("password", "wrong")]).await;
+        // However the address is written, and wherever the visitor says to come from, it is one account.
+        let upper = crate::app::OWNER.to_uppercase();
+        let (blank, nul) = (format!(" {} ", crate::app::OWNER), format!("{}\0", crate::app::OWNER));
+        for n in 0..9 {
+            let email = [crate::app::OWNER, upper.as_str(), &blank, &nul][n % 4];
+            let answer = browser.http.post(format!("{}/sign-in", app.url)).header("origin", &app.url)
+                .header("x-forwarded-for", format!("203.0.113.{n}"))
+                .form(&[("email", email), ("password", "wrong")]).send().await.unwrap();
+            assert_eq!(answer.status(), 422, "{n}");
         }
         let answer = browser.post("/sign-in", &[("email", crate::app::OWNER), ("password", PASSWORD)]).await;
         assert_eq!(answer.status(), 429);
+        assert!(answer.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() <= 900);
         app.advance_minutes(16);
         let answer = browser.post("/sign-in", &[("email", crate::app::OWNER), ("password", PASSWORD),
             ("next", "//evil.example")]).await;
@@ -129,6 +137,13 @@ on_both! {
             "/settings/integrations/entra".into(), "/settings/integrations/entra/mappings".into()] {
             let answer = browser.get(&path).await;
             assert_eq!(answer.status(), 200, "{path}");
+            for (name, value) in [
+                ("x-content-type-options", "nosniff"), ("x-frame-options", "DENY"), ("referrer-policy", "same-origin"),
+                ("cross-origin-opener-policy", "same-origin"), ("cross-origin-resource-policy", "same-origin"),
+            ] {
+                assert_eq!(answer.headers()[name], value);
+            }
+            assert!(answer.headers()["permissions-policy"].to_str().unwrap().contains("camera=()"));
             let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
             assert!(!policy.contains("unsafe") && policy.contains("script-src 'self'"), "{policy}");
             let page = answer.text().await.unwrap();

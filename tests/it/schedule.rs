@@ -63,6 +63,37 @@ on_both! {
         }
     }
 
+    async fn a_mapping_has_an_interval_of_its_own(app) {
+        let (_, fast) = app.connected("Contoso").await;
+        let (_, slow) = app.connected("Bold").await;
+        app.drain().await;
+        let path = format!("/mappings/{fast}");
+        let (status, problem) = app.api("PATCH", &path, Some(serde_json::json!({ "sync_interval_minutes": 7 }))).await;
+        assert_eq!(status, 422, "{problem}");
+        let (status, changed) = app.api("PATCH", &path, Some(serde_json::json!({ "sync_interval_minutes": 60 }))).await;
+        assert_eq!((status.as_u16(), changed["sync_interval_minutes"].as_i64()), (200, Some(60)), "{changed}");
+        let count = async |mapping: &str| {
+            run::plan(&app.db).await.unwrap();
+            app.drain().await;
+            app.all(&format!("/runs?mapping_id={mapping}&kind=directory")).await.len()
+        };
+        let before = (count(&fast).await, count(&slow).await);
+        for _ in 0..3 {
+            app.advance_minutes(60);
+            count(&fast).await;
+        }
+        assert_eq!(count(&fast).await, before.0 + 3, "once an hour");
+        assert!(count(&slow).await <= before.1 + 1, "once a day at most");
+        // Back to the credential's, in the browser.
+        let browser = app.browser().await;
+        let page = format!("/settings/integrations/entra/mappings/{fast}");
+        assert!(browser.page(&format!("{page}/remap")).await.contains("<option value=\"60\" selected>"));
+        assert_eq!(browser.post(&format!("{page}/interval"), &[("minutes", "")]).await.status(), 303);
+        assert_eq!(app.get(&path).await["sync_interval_minutes"], serde_json::Value::Null);
+        app.advance_minutes(60);
+        assert!(count(&fast).await <= before.0 + 4);
+    }
+
     async fn what_is_scheduled_is_listed_and_begins_when_it_says(app) {
         let (company, mapping) = app.connected("Contoso").await;
         app.connected("Bold").await;

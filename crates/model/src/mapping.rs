@@ -448,6 +448,61 @@ pub async fn delete(scope: &Scope, id: MappingId) -> Result<bool> {
     Ok(true)
 }
 
+/// Sets how often a mapping is synced, one of [`crate::credential::INTERVALS`] in minutes; `None` for
+/// as often as its credential says. `false` when there is no such mapping.
+///
+/// # Errors
+/// [`Error::Invalid`] for another number.
+pub async fn set_interval(scope: &Scope, id: MappingId, minutes: Option<i64>) -> Result<bool> {
+    scope.require(Role::Admin)?;
+    if minutes.is_some_and(|minutes| !crate::credential::INTERVALS.contains(&minutes)) {
+        return Err(Error::field(
+            "sync_interval_minutes",
+            "Choose 15, 60, 360, 720 or 1440 minutes, or as often as the credential says.",
+        ));
+    }
+    let tx = scope.begin().await?;
+    let Some(mapping) = scope
+        .find::<Entity>()
+        .filter(Column::Id.eq(id))
+        .filter(Column::DeletedAt.is_null())
+        .one(&tx.conn)
+        .await?
+    else {
+        return Ok(false);
+    };
+    let credential =
+        crate::entity::credential::Entity::find_by_id((scope.partner(), mapping.credential_id))
+            .one(&tx.conn)
+            .await?
+            .ok_or_else(|| Error::Stored("a mapping's credential is gone".into()))?;
+    // Slots are numbered by their length: it waits for the next one of the new length.
+    let length = minutes.unwrap_or(credential.sync_interval_minutes);
+    let (slot, _) = run::plan::present_slots(scope.now(), id, length);
+    execute(
+        &tx.conn,
+        "UPDATE mappings SET interval_minutes = $1, planned_directory = $2
+         WHERE partner_id = $3 AND id = $4",
+        vec![
+            minutes.into(),
+            slot.into(),
+            scope.partner().into(),
+            id.into(),
+        ],
+    )
+    .await?;
+    audit::append(
+        &tx,
+        scope,
+        "mapping.interval",
+        Target::new("mapping", id, ""),
+        json!({ "before": mapping.interval_minutes, "after": minutes }),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
 /// Maps a tenant to another company from now on: the mapping ends, and a new one begins with its
 /// first sync. What was collected stays with the company for which it was collected. `None` when
 /// there is no such mapping.

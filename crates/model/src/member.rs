@@ -124,7 +124,9 @@ fn companies_of(text: &str) -> Result<Vec<CompanyId>> {
     serde_json::from_str(text).map_err(|e| Error::Stored(e.to_string()))
 }
 
-fn normal_email(email: &str) -> String {
+/// An address as accounts are found by it: whoever counts attempts on an account counts by this, so
+/// that no way of writing an address has a count of its own.
+pub fn normal_email(email: &str) -> String {
     email.replace('\0', "").trim().to_lowercase()
 }
 

@@ -29,7 +29,11 @@ pub async fn hash(password: &str, known: &[&str]) -> Result<String, String> {
         return Err("Use at most 1024 characters.".into());
     }
     // Of common passwords, words, names, dates, keyboard rows and repetitions.
-    let mut known: Vec<&str> = known.to_vec();
+    let mut known: Vec<&str> = known
+        .iter()
+        .flat_map(|text| text.split(|c: char| !c.is_alphanumeric()).chain([*text]))
+        .filter(|word| word.len() > 2)
+        .collect();
     known.push("tenantry");
     let start: String = password.chars().take(100).collect();
     if zxcvbn::zxcvbn(&start, &known).score() < zxcvbn::Score::Three {

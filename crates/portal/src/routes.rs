@@ -162,6 +162,7 @@ routes! {
     post "/settings/integrations/entra/mappings/{id}/delete" Page(Admin), pages::mappings::delete;
     get "/settings/integrations/entra/mappings/{id}/remap" Page(Admin), pages::mappings::remap;
     post "/settings/integrations/entra/mappings/{id}/remap" Page(Admin), pages::mappings::save_remap;
+    post "/settings/integrations/entra/mappings/{id}/interval" Page(Admin), pages::mappings::set_interval;
     post "/settings/integrations/entra/mappings/{id}/runs" Page(Technician), pages::mappings::sync;
 
     get "/api/v1/openapi.json" Public, api::openapi;
@@ -198,6 +199,7 @@ routes! {
     get "/api/v1/mappings" Api(Viewer), api::mappings::list;
     post "/api/v1/mappings" Api(Admin), api::mappings::create;
     get "/api/v1/mappings/{id}" Api(Viewer), api::mappings::get;
+    patch "/api/v1/mappings/{id}" Api(Admin), api::mappings::update;
     delete "/api/v1/mappings/{id}" Api(Admin), api::mappings::delete;
     post "/api/v1/mappings/{id}/remap" Api(Admin), api::mappings::remap;
     get "/api/v1/runs" Api(Viewer), api::runs::list;

@@ -29,6 +29,8 @@ pub(crate) struct View {
     credential_id: Uuid,
     /// `imported` or `chosen`.
     matched_by: String,
+    /// Minutes between syncs, where they are not the credential's.
+    sync_interval_minutes: Option<i64>,
     /// `completed`, `partial` or `failed`; null before the first sync ended.
     last_sync_state: Option<String>,
     last_sync_at: Option<String>,
@@ -46,6 +48,7 @@ impl From<MappingRow> for View {
             directory_id: row.tenant.directory_id.0,
             credential_id: row.mapping.credential_id.0,
             matched_by: row.mapping.matched_by,
+            sync_interval_minutes: row.mapping.interval_minutes,
             last_sync_state: row.mapping.last_sync_state,
             last_sync_at: row.mapping.last_sync_at.map(Timestamp::rfc3339),
             created_at: row.mapping.created_at.rfc3339(),
@@ -66,6 +69,15 @@ pub(crate) struct New {
     /// Or the name of a company to make; the tenant's name where both are left out.
     #[serde(default)]
     company_name: Option<String>,
+}
+
+/// What changes of a mapping.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = MappingChange)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Change {
+    /// 15, 60, 360, 720 or 1440; null for as often as the credential says.
+    sync_interval_minutes: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -127,6 +139,27 @@ pub(crate) async fn create(principal: Signed, new: web::Json<New>) -> Answer {
     (status = 200, body = View), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn get(principal: Signed, id: web::Path<MappingId>) -> Answer {
     let row = mapping::get(&principal.scope, *id)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
+    Ok(HttpResponse::Ok().json(View::from(row)))
+}
+
+/// Change a mapping
+///
+/// How often it is synced.
+#[utoipa::path(patch, path = "/api/v1/mappings/{id}", params(("id" = Uuid, Path)), request_body = Change,
+    responses((status = 200, body = View), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 403, body = Problem), (status = 404, body = Problem), (status = 422, body = Problem)))]
+pub(crate) async fn update(
+    principal: Signed,
+    id: web::Path<MappingId>,
+    change: web::Json<Change>,
+) -> Answer {
+    let scope = &principal.scope;
+    if !mapping::set_interval(scope, *id, change.sync_interval_minutes).await? {
+        return Err(ApiProblem::NotFound);
+    }
+    let row = mapping::get(scope, *id)
         .await?
         .ok_or(ApiProblem::NotFound)?;
     Ok(HttpResponse::Ok().json(View::from(row)))

@@ -173,7 +173,7 @@ pub(crate) async fn healthz(portal: web::Data<Portal>) -> HttpResponse {
         tenants::list, tenants::get,
         companies::list, companies::create, companies::get, companies::update,
         companies::import,
-        mappings::list, mappings::create, mappings::get, mappings::delete,
+        mappings::list, mappings::create, mappings::get, mappings::delete, mappings::update,
         mappings::remap,
         scheduled_runs::list, runs::list, runs::create, runs::get, runs::cancel, runs::retry,
         users::list, groups::list, groups::members, objects::list, objects::get, holds::list, holds::confirm, secure_scores::list,

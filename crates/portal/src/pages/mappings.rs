@@ -282,6 +282,37 @@ pub(crate) struct RemapForm {
     company_id: String,
 }
 
+impl Remap {
+    fn is_interval(&self, minutes: &i64) -> bool {
+        self.row.mapping.interval_minutes == Some(*minutes)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct IntervalForm {
+    #[serde(default)]
+    minutes: String,
+}
+
+/// Sets how often the mapping is synced.
+pub(crate) async fn set_interval(
+    principal: Signed,
+    id: web::Path<MappingId>,
+    form: web::Form<IntervalForm>,
+) -> Answer {
+    let scope = &principal.scope;
+    let row = mapping::get(scope, *id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
+    // An empty choice is the credential's; what is no number is refused with the other numbers.
+    let minutes = match form.minutes.as_str() {
+        "" => None,
+        text => Some(text.parse().unwrap_or(0)),
+    };
+    mapping::set_interval(scope, *id, minutes).await?;
+    Ok(see_other(&saved(row.mapping.credential_id, 1)))
+}
+
 /// Maps to another company from now on.
 pub(crate) async fn save_remap(
     request: HttpRequest,

@@ -1,6 +1,10 @@
 //! Sign-in with a password, and sign-out.
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
 use askama::Template;
 use model::{
     Member, MemberId, PartnerId, SignInMethod, SignInProvider, SignInProviderId, member, partner,
@@ -74,7 +78,8 @@ async fn page(
 
 /// What attempts are counted against.
 pub(super) fn subjects(request: &HttpRequest, portal: &Portal, account: &str) -> Vec<String> {
-    let mut subjects = vec![format!("account {}", keys::fingerprint(account))];
+    let account = member::normal_email(account);
+    let mut subjects = vec![format!("account {}", keys::fingerprint(&account))];
     if address::tells_apart(portal) {
         subjects.push(format!("address {}", address(portal, request)));
     }
@@ -94,10 +99,14 @@ pub(crate) async fn create(
     portal: web::Data<Portal>,
     form: web::Form<Form>,
 ) -> Answer {
-    let subjects = subjects(&request, &portal, &form.email.trim().to_lowercase());
+    let subjects = subjects(&request, &portal, &form.email);
     if let Some(seconds) = sign_in::attempt(&portal.db, &subjects).await? {
         let status = StatusCode::TOO_MANY_REQUESTS;
-        return page(&request, &portal, &form, status, Some(too_many(seconds))).await;
+        let mut answer = page(&request, &portal, &form, status, Some(too_many(seconds))).await?;
+        answer
+            .headers_mut()
+            .insert(header::RETRY_AFTER, seconds.into());
+        return Ok(answer);
     }
     let member = member::by_email(&portal.db, &form.email).await?;
     let stored = member.as_ref().and_then(|m| m.password_hash.clone());
