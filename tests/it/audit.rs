@@ -315,7 +315,7 @@ fn every_tampering_is_found() {
                 }
                 _ => {
                     // One more at either end, right in itself.
-                    let seq = if bytes[3] % 2 == 0 {
+                    let seq = if bytes[3].is_multiple_of(2) {
                         rows.len() as i64 + 1
                     } else {
                         0

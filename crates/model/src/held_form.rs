@@ -6,7 +6,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    Db, Error, Principal, Result,
+    Db, Error, HeldFormId, Principal, Result,
     db::{execute, query_one},
 };
 
@@ -38,7 +38,7 @@ pub async fn hold(principal: &Principal, keyring: &Keyring, form: &Form) -> Resu
     let Some(session) = &principal.session else {
         return Err(Error::Conflict("An API token holds no forms.".into()));
     };
-    let row = Uuid::new_v4();
+    let row = HeldFormId::generate(scope.db().clock()).0;
     let (wrapped, sealed) = keyring.seal_alone(place(principal, row), &form.body)?;
     let token = keys::random_token()?;
     execute(

@@ -79,6 +79,10 @@ ids! {
     PasskeyId,
     /// Where members may sign in instead of here.
     SignInProviderId,
+    /// A form that waits for a proof.
+    HeldFormId,
+    /// A key that signs what leaves this installation.
+    SigningKeyId,
     /// An API token (its row, not its secret).
     ApiTokenId,
     /// An invitation.

@@ -59,8 +59,9 @@ pub use entity::{
 pub use error::{Error, FieldError, Result};
 pub use ids::{
     ApiTokenId, AuthorisationId, ClientId, CompanyId, ConnectionTestId, ConsentLinkId,
-    ConsentRequestId, CredentialId, CredentialSecretId, DirectoryId, InvitationId, MappingId,
-    MemberId, PartnerId, PasskeyId, RunId, SessionId, SignInProviderId, TenantId,
+    ConsentRequestId, CredentialId, CredentialSecretId, DirectoryId, HeldFormId, InvitationId,
+    MappingId, MemberId, PartnerId, PasskeyId, RunId, SessionId, SignInProviderId, SigningKeyId,
+    TenantId,
 };
 pub use scope::{Actor, Scope};
 pub use session::Principal;

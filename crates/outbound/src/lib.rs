@@ -160,9 +160,10 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
     // Global unicast is 2000::/3; of it, not Teredo and protocol assignments (2001::/23),
     // documentation (2001:db8::/32, 3fff::/20).
     let is_global = s[0] & 0xe000 == 0x2000;
-    let is_special = (s[0] == 0x2001 && s[1] < 0x0200)
-        || (s[0] == 0x2001 && s[1] == 0x0db8)
-        || (s[0] == 0x3fff && s[1] < 0x1000);
+    let is_special = matches!(
+        (s[0], s[1]),
+        (0x2001, ..0x0200 | 0x0db8) | (0x3fff, ..0x1000)
+    );
     is_global && !is_special
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Db, Error, PartnerId, Result, Timestamp,
+    Db, Error, PartnerId, Result, SigningKeyId, Timestamp,
     db::{execute, query_all, query_one},
 };
 
@@ -92,19 +92,19 @@ pub async fn signing_key(db: &Db, keyring: &Keyring) -> Result<SigningKey> {
         )
         .await?;
         if let Some(row) = found {
-            let id: Uuid = row.try_get("", "row_id")?;
+            let id: SigningKeyId = row.try_get("", "row_id")?;
             let provider: String = row.try_get("", "provider_key")?;
             let bytes = keyring.open_alone(
                 &provider,
-                place(id),
+                place(id.0),
                 &Sealed::from_bytes(row.try_get("", "wrapped")?),
                 &Sealed::from_bytes(row.try_get("", "sealed")?),
             )?;
             return Ok(SigningKey::from_pkcs8(&bytes)?);
         }
         let (key, bytes) = SigningKey::generate()?;
-        let id = Uuid::new_v4();
-        let (wrapped, sealed) = keyring.seal_alone(place(id), &bytes)?;
+        let id = SigningKeyId::generate(db.clock());
+        let (wrapped, sealed) = keyring.seal_alone(place(id.0), &bytes)?;
         // Of two processes that start at once, the first one's is everybody's.
         execute(
             db.writer(),
