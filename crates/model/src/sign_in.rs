@@ -71,6 +71,15 @@ pub struct Step {
     pub state: Zeroizing<String>,
 }
 
+impl Step {
+    fn read(row: sea_orm::QueryResult) -> Result<Self> {
+        Ok(Self {
+            member: row.try_get("", "member_id")?,
+            state: Zeroizing::new(row.try_get("", "state")?),
+        })
+    }
+}
+
 /// Begins a step of a kind; answers the token that the browser keeps in a cookie.
 pub async fn begin_step(
     db: &Db,
@@ -108,13 +117,7 @@ pub async fn step(db: &Db, kind: &'static str, token: &str) -> Result<Option<Ste
         ],
     )
     .await?;
-    row.map(|row| {
-        Ok(Step {
-            member: row.try_get("", "member_id")?,
-            state: Zeroizing::new(row.try_get("", "state")?),
-        })
-    })
-    .transpose()
+    row.map(Step::read).transpose()
 }
 
 /// Ends a step and answers it; only one of many who ask at once gets it.
@@ -130,13 +133,7 @@ pub async fn take_step(db: &Db, kind: &'static str, token: &str) -> Result<Optio
         ],
     )
     .await?;
-    row.map(|row| {
-        Ok(Step {
-            member: row.try_get("", "member_id")?,
-            state: Zeroizing::new(row.try_get("", "state")?),
-        })
-    })
-    .transpose()
+    row.map(Step::read).transpose()
 }
 
 /// Changes the member's password; all other sessions end.

@@ -157,6 +157,12 @@ pub(crate) fn see_other(location: &str) -> HttpResponse {
         .finish()
 }
 
+/// The first moment of a day `yyyy-mm-dd`, UTC, as a date field sends it.
+pub(crate) fn day(text: &str) -> Option<Timestamp> {
+    let day = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    Some(day.and_hms_opt(0, 0, 0)?.and_utc().into())
+}
+
 /// Rows on a page.
 pub(crate) const PAGE_SIZE: u64 = 50;
 

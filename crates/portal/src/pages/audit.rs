@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use model::{
-    AuditRow, Timestamp, Window,
+    AuditRow, Window,
     audit::{self, Filter, checkpoint},
 };
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::{
     Portal,
     guard::Signed,
-    view::{Answer, PAGE_SIZE, Page, Pager, filters, html, query},
+    view::{Answer, PAGE_SIZE, Page, Pager, day, filters, html, query},
 };
 
 /// Rows that are read at a time for an export.
@@ -31,12 +31,6 @@ pub(crate) struct ListQuery {
     to: String,
     #[serde(default)]
     page: u64,
-}
-
-/// The first moment of a day `yyyy-mm-dd`, UTC.
-fn day(text: &str) -> Option<Timestamp> {
-    let day = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-    Some(day.and_hms_opt(0, 0, 0)?.and_utc().into())
 }
 
 impl ListQuery {

@@ -12,7 +12,7 @@ use crate::{
     Portal,
     guard::Signed,
     problem::PageProblem,
-    view::{Answer, PAGE_SIZE, Page, Pager, collector_label, filters, html, query},
+    view::{Answer, PAGE_SIZE, Page, Pager, collector_label, day, filters, html, query},
 };
 
 /// The state of what the plan will begin: no run exists yet.
@@ -61,12 +61,6 @@ pub(crate) struct ListQuery {
     to: String,
     #[serde(default)]
     page: u64,
-}
-
-/// The first moment of a day `yyyy-mm-dd`, UTC.
-fn day(text: &str) -> Option<Timestamp> {
-    let day = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-    Some(day.and_hms_opt(0, 0, 0)?.and_utc().into())
 }
 
 impl ListQuery {
