@@ -145,6 +145,10 @@ on_both! {
         forged.seq += 1;
         assert!(!forged.is_signed_by(&keys[0].1));
         assert!(audit::verify(&app.db, app.partner, &checkpoints).await.unwrap().is_ok());
+        // Two that disagree about one row: the log was written anew between them, whichever came last.
+        let mut two = checkpoints.clone();
+        two.insert(0, Checkpoint { head: "another".into(), ..last.clone() });
+        assert!(audit::verify(&app.db, app.partner, &two).await.unwrap().is_err());
         // Whoever owns the database cuts the end off, and mends the recorded end.
         unguard(&app.db).await;
         let rows = all(&app).await;

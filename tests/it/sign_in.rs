@@ -461,6 +461,29 @@ on_both! {
         assert_eq!(person.get(&back).await.status(), 422);
     }
 
+    async fn another_partner_s_invitation_makes_no_key_to_an_account(app) {
+        // A member of ours who signs in at our provider alone, and so has no password.
+        let id = provider(&app).await;
+        let theirs = "sso@halden.example";
+        let token = invitation::create(&app.scope(), theirs, Role::Admin, None).await.unwrap();
+        let person = app.stranger();
+        let url = location(&person.get(&format!("/invitations/{token}/providers/{id}")).await);
+        let back = decide(&person, &url, &format!("{}/user", app.application().home), "accept").await;
+        assert_eq!(location(&person.get(&back).await), "/");
+        // Another partner's owner invites their address, and follows the link.
+        let other = model::partner::create(&app.db, &app.connection.keyring, "Other").await.unwrap();
+        let there = model::Scope::operator(&app.db, other);
+        let token = invitation::create(&there, theirs, Role::Viewer, None).await.unwrap();
+        let thief = app.stranger();
+        let taken = thief.post(&format!("/invitations/{token}"), &[("password", PASSWORD)]).await;
+        assert_eq!(taken.status(), 422, "{}", taken.text().await.unwrap());
+        assert_eq!(thief.post("/sign-in", &[("email", theirs), ("password", PASSWORD)]).await.status(), 422);
+        assert_eq!(thief.get("/").await.status(), 303);
+        // Nothing of the account changed, and the invitation is still open.
+        assert!(person.page("/").await.contains("admin of Halden MSP"));
+        assert!(invitation::open(&app.db, &token).await.unwrap().is_some());
+    }
+
     async fn forty_addresses_after_sign_in_lead_nowhere_else(app) {
         let evil = [
             "//evil.example", "///evil.example", "////evil.example", "/\\evil.example", "\\\\evil.example",

@@ -10,7 +10,7 @@ use crate::{
     Scope, Timestamp,
     audit::{self, Target},
     db::{execute, query_one},
-    entity::{invitation, member as person},
+    entity::{invitation, member as person, membership},
     member::{self, active_membership},
 };
 
@@ -144,6 +144,22 @@ pub async fn accept(
         Some(member) => {
             // A member without a password is one that the operator made: the invitation sets it.
             if let (None, Some(hash)) = (&member.password_hash, password_hash) {
+                // Of another partner's, who sees the link as well, it must not: it would be a key to
+                // what the member may see there.
+                let oldest = membership::Entity::find()
+                    .filter(membership::Column::MemberId.eq(member.id))
+                    .filter(membership::Column::RemovedAt.is_null())
+                    .order_by_asc(membership::Column::CreatedAt)
+                    .one(&tx.conn)
+                    .await?;
+                if oldest.is_some_and(|oldest| oldest.partner_id != invitation.partner) {
+                    return Err(Error::Conflict(
+                        "This address has an account that signs in with another organisation's own \
+                         sign-in. Accept with this organisation's sign-in, if it offers one, or ask \
+                         for an invitation of another address."
+                            .into(),
+                    ));
+                }
                 execute(
                     &tx.conn,
                     "UPDATE members SET password_hash = $1 WHERE id = $2 AND password_hash IS NULL",

@@ -40,11 +40,13 @@ pub async fn verify(
     .ok_or_else(|| Error::field("partner", "there is no such partner"))?;
     let length: i64 = head.try_get("", "audit_seq")?;
     let head: String = head.try_get("", "audit_head")?;
-    let seen: HashMap<i64, &str> = checkpoints
-        .iter()
-        .filter(|c| c.partner == partner)
-        .map(|c| (c.seq, c.head.as_str()))
-        .collect();
+    // All of a row: of two that disagree, the later must not hide the earlier.
+    let mut seen: HashMap<i64, Vec<&str>> = HashMap::new();
+    for checkpoint in checkpoints.iter().filter(|c| c.partner == partner) {
+        seen.entry(checkpoint.seq)
+            .or_default()
+            .push(&checkpoint.head);
+    }
     let mut previous = String::new();
     let mut seq = 0;
     while seq < length {
@@ -70,7 +72,10 @@ pub async fn verify(
             if hash(&row) != row.hash {
                 return broken(seq, "its content was changed");
             }
-            if seen.get(&seq).is_some_and(|head| *head != row.hash) {
+            if seen
+                .get(&seq)
+                .is_some_and(|heads| heads.iter().any(|head| *head != row.hash))
+            {
                 return broken(
                     seq,
                     "a checkpoint saw another row here: the log was rewritten",
