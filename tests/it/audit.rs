@@ -129,7 +129,7 @@ on_both! {
         let mut checkpoints: Vec<Checkpoint> = vec![];
         for _ in 0..200 {
             if let Ok(text) = std::fs::read_to_string(&path) {
-                checkpoints = sync::read_checkpoints(&text).unwrap();
+                checkpoints = audit::checkpoint::parse(&text).unwrap();
             }
             let end = all(&app).await.len() as i64;
             if checkpoints.iter().any(|c| c.seq == end) {

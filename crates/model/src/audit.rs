@@ -14,7 +14,7 @@ pub mod checkpoint;
 mod list;
 mod verify;
 
-pub use list::{Filter, actions, before, list};
+pub use list::{Filter, actions, list, older};
 pub use verify::{Broken, verify};
 
 /// What an action was done to.

@@ -420,13 +420,7 @@ async fn save(
 pub async fn delete(scope: &Scope, id: MappingId) -> Result<bool> {
     scope.require(Role::Admin)?;
     let tx = scope.begin().await?;
-    let Some(mapping) = scope
-        .find::<Entity>()
-        .filter(Column::Id.eq(id))
-        .filter(Column::DeletedAt.is_null())
-        .one(&tx.conn)
-        .await?
-    else {
+    let Some(mapping) = live(scope, &tx, id).await? else {
         return Ok(false);
     };
     run::cancel_for_mapping(&tx, scope, id).await?;
@@ -448,6 +442,16 @@ pub async fn delete(scope: &Scope, id: MappingId) -> Result<bool> {
     Ok(true)
 }
 
+/// A mapping that was not deleted, inside a write.
+async fn live(scope: &Scope, tx: &Tx, id: MappingId) -> Result<Option<Mapping>> {
+    Ok(scope
+        .find::<Entity>()
+        .filter(Column::Id.eq(id))
+        .filter(Column::DeletedAt.is_null())
+        .one(&tx.conn)
+        .await?)
+}
+
 /// Sets how often a mapping is synced, one of [`crate::credential::INTERVALS`] in minutes; `None` for
 /// as often as its credential says. `false` when there is no such mapping.
 ///
@@ -462,13 +466,7 @@ pub async fn set_interval(scope: &Scope, id: MappingId, minutes: Option<i64>) ->
         ));
     }
     let tx = scope.begin().await?;
-    let Some(mapping) = scope
-        .find::<Entity>()
-        .filter(Column::Id.eq(id))
-        .filter(Column::DeletedAt.is_null())
-        .one(&tx.conn)
-        .await?
-    else {
+    let Some(mapping) = live(scope, &tx, id).await? else {
         return Ok(false);
     };
     let credential =
@@ -516,13 +514,7 @@ pub async fn remap(
 ) -> Result<Option<(MappingId, Vec<Run>)>> {
     scope.require(Role::Admin)?;
     let tx = scope.begin().await?;
-    let Some(mapping) = scope
-        .find::<Entity>()
-        .filter(Column::Id.eq(id))
-        .filter(Column::DeletedAt.is_null())
-        .one(&tx.conn)
-        .await?
-    else {
+    let Some(mapping) = live(scope, &tx, id).await? else {
         return Ok(None);
     };
     if mapping.company_id == company {

@@ -3,7 +3,7 @@
 
 use actix_web::{HttpRequest, cookie::Cookie};
 use keys::webauthn::{self, Assertion, PublicKey, Registered};
-use model::{Member, MemberId, PasskeyId, member, passkey, sign_in};
+use model::{Member, MemberId, member, passkey, sign_in};
 use serde::Deserialize;
 
 use crate::{Portal, cookie::Name, problem::PageProblem};
@@ -54,6 +54,17 @@ pub(crate) async fn ask(
         known: ids.join(" "),
     };
     Ok(Some((question, Name::Passkey.with(portal, token))))
+}
+
+/// Asks a member for a passkey, where they have one.
+pub(crate) async fn ask_owner(
+    portal: &Portal,
+    member: MemberId,
+) -> Result<(Option<Question>, Option<Cookie<'static>>), PageProblem> {
+    match passkey::list(&portal.db, member).await?.is_empty() {
+        true => Ok((None, None)),
+        false => Ok(ask(portal, Some(member)).await?.unzip()),
+    }
 }
 
 /// The member whose passkey answered, or `None` for an answer that is not right. A question is
@@ -128,6 +139,3 @@ pub(crate) async fn made(
         }
     }
 }
-
-/// A passkey's id in a path.
-pub(crate) type Id = actix_web::web::Path<PasskeyId>;

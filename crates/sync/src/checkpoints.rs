@@ -5,10 +5,7 @@ use std::{io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf};
 
 use anyhow::Context;
 use keys::Keyring;
-use model::{
-    Db,
-    audit::checkpoint::{self, Checkpoint},
-};
+use model::{Db, audit::checkpoint};
 use outbound::Outbound;
 use url::Url;
 
@@ -34,8 +31,8 @@ pub(crate) async fn run(db: &Db, keyring: &Keyring, elsewhere: &Elsewhere) -> an
         return Ok(());
     }
     let mut lines = String::new();
-    for line in &due {
-        lines.push_str(&self::line(line)?);
+    for checkpoint in &due {
+        lines.push_str(&checkpoint.line()?);
         lines.push('\n');
     }
     if let Some(file) = elsewhere.file.clone() {
@@ -77,20 +74,4 @@ async fn send(elsewhere: &Elsewhere, url: &Url, lines: String) -> anyhow::Result
         answer.status()
     );
     Ok(())
-}
-
-/// A checkpoint as a line of JSON.
-pub fn line(checkpoint: &Checkpoint) -> anyhow::Result<String> {
-    Ok(serde_json::to_string(checkpoint)?)
-}
-
-/// Reads lines back, as `tenantry audit verify --checkpoints` does.
-pub fn read(text: &str) -> anyhow::Result<Vec<Checkpoint>> {
-    text.lines()
-        .filter(|line| !line.trim().is_empty() && !line.contains("\"public_key\""))
-        .enumerate()
-        .map(|(n, line)| {
-            serde_json::from_str(line).with_context(|| format!("line {} is no checkpoint", n + 1))
-        })
-        .collect()
 }

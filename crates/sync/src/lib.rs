@@ -11,7 +11,7 @@ mod scheduler;
 mod wake;
 mod worker;
 
-pub use checkpoints::{Elsewhere, line as checkpoint_line, read as read_checkpoints};
+pub use checkpoints::Elsewhere;
 pub use collector::Collector;
 pub use collectors::names;
 pub use runner::{Runner, Settings};

@@ -99,15 +99,15 @@ async fn export(db: &Db, what: What, only: Option<String>) -> anyhow::Result<()>
     for partner in partners(db, only.as_ref()).await? {
         match what {
             What::Checkpoints => {
-                for line in checkpoint::list(db, partner.id).await? {
-                    writeln!(out, "{}", sync::checkpoint_line(&line)?)?;
+                for made in checkpoint::list(db, partner.id).await? {
+                    writeln!(out, "{}", made.line()?)?;
                 }
             }
             What::Log => {
                 let (scope, filter) = (Scope::operator(db, partner.id), Filter::default());
                 let mut before = None;
                 loop {
-                    let rows = audit::before(&scope, &filter, before, 2000).await?;
+                    let rows = audit::older(&scope, &filter, before, 2000).await?;
                     for row in &rows {
                         writeln!(out, "{}", audit::canonical(row))?;
                     }
@@ -132,7 +132,7 @@ async fn verify(
     if let Some(file) = file {
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("{} could not be read", file.display()))?;
-        checkpoints = sync::read_checkpoints(&text)?;
+        checkpoints = checkpoint::parse(&text)?;
         let keys = match keys.is_empty() {
             false => keys,
             true => {

@@ -55,6 +55,14 @@ impl Checkpoint {
         )
     }
 
+    /// As a line of JSON, in the form of `docs/audit.md`, without its end.
+    ///
+    /// # Errors
+    /// Never for what was read or made; the serialiser's signature has one.
+    pub fn line(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|e| Error::Stored(e.to_string()))
+    }
+
     /// Whether a public key (base64url) signed it.
     pub fn is_signed_by(&self, public_key: &str) -> bool {
         keys::verify(public_key, self.message().as_bytes(), &self.signature)
@@ -70,6 +78,22 @@ impl Checkpoint {
             signature: row.try_get("", "signature")?,
         })
     }
+}
+
+/// Reads lines back; those that name a public key are passed over.
+///
+/// # Errors
+/// [`Error::Invalid`] with the number of the first line that is no checkpoint.
+pub fn parse(text: &str) -> Result<Vec<Checkpoint>> {
+    let lines = text.lines().enumerate();
+    lines
+        .filter(|(_, line)| !line.trim().is_empty() && !line.contains("\"public_key\""))
+        .map(|(n, line)| {
+            serde_json::from_str(line).map_err(|_| {
+                Error::field("checkpoints", format!("line {} is no checkpoint", n + 1))
+            })
+        })
+        .collect()
 }
 
 fn place(row: Uuid) -> Place<'static> {

@@ -72,7 +72,7 @@ pub async fn list(scope: &Scope, filter: &Filter, window: Window) -> Result<List
 ///
 /// # Errors
 /// As [`list`].
-pub async fn before(
+pub async fn older(
     scope: &Scope,
     filter: &Filter,
     before: Option<i64>,

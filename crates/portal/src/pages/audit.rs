@@ -128,7 +128,7 @@ fn streamed(
         let (principal, filter) = (principal.clone(), filter.clone());
         async move {
             let before = before?;
-            let found = audit::before(&principal.scope, &filter, before, BATCH).await;
+            let found = audit::older(&principal.scope, &filter, before, BATCH).await;
             let sent = found.map_err(std::io::Error::other).and_then(|rows| {
                 let next = match (rows.len() as u64) < BATCH {
                     true => None,

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, http::StatusCode, web};
 use askama::Template;
-use model::{FieldError, SignInMethod, passkey as passkeys};
+use model::{FieldError, PasskeyId, SignInMethod, passkey as passkeys};
 use serde::Deserialize;
 
 use super::{account::codes_page, error_of, sign_in::enter};
@@ -104,6 +104,7 @@ pub(crate) async fn new(
     portal: web::Data<Portal>,
     principal: Signed,
 ) -> Answer {
+    principal.require_own_sign_in()?;
     new_page(&request, &portal, &principal, String::new(), vec![]).await
 }
 
@@ -147,6 +148,7 @@ pub(crate) async fn create(
     principal: Signed,
     form: web::Form<Made>,
 ) -> Answer {
+    principal.require_own_sign_in()?;
     let made = passkey::made(&request, &portal, principal.member.id, &form).await?;
     let Some(made) = made else {
         let errors = vec![FieldError {
@@ -166,7 +168,7 @@ pub(crate) async fn create(
     }
 }
 
-pub(crate) async fn delete(principal: Signed, id: passkey::Id) -> Answer {
+pub(crate) async fn delete(principal: Signed, id: web::Path<PasskeyId>) -> Answer {
     passkeys::remove(&principal, *id)
         .await?
         .ok_or(PageProblem::NotFound)?;

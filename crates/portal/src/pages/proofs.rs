@@ -2,9 +2,7 @@
 
 use actix_web::{HttpRequest, http::StatusCode, web};
 use askama::Template;
-use model::{
-    SignInMethod, held_form, passkey as passkeys, session, sign_in, sign_in_provider, totp,
-};
+use model::{SignInMethod, held_form, session, sign_in, sign_in_provider, totp};
 use serde::Deserialize;
 
 use super::{
@@ -16,7 +14,7 @@ use crate::{
     Portal,
     cookie::Name,
     guard::{Signed, safe_next},
-    passkey::{Answered, Question, answer, ask},
+    passkey::{Answered, Question, answer, ask_owner},
     password,
     proof::encoded,
     view::{Answer, Page, filters, html, html_status},
@@ -73,11 +71,7 @@ async fn page(
 ) -> Answer {
     let member = principal.member.id;
     let has_app = totp::is_confirmed(&portal.db, member).await?;
-    let mut asked = None;
-    if !passkeys::list(&portal.db, member).await?.is_empty() {
-        asked = ask(portal, Some(member)).await?;
-    }
-    let (question, cookie) = asked.unzip();
+    let (question, cookie) = ask_owner(portal, member).await?;
     let mut provider = None;
     if let Some(id) = principal.session.as_ref().and_then(|s| s.provider_id)
         && let Some(found) = sign_in_provider::get(&portal.db, id).await?

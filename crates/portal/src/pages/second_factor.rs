@@ -11,7 +11,7 @@ use crate::{
     Portal,
     cookie::Name,
     guard::safe_next,
-    passkey::{Answered, Question, answer, ask},
+    passkey::{Answered, Question, answer, ask_owner},
     problem::PageProblem,
     view::{Answer, Bare, filters, html_status, see_other},
 };
@@ -74,11 +74,7 @@ async fn page(
     status: StatusCode,
     error: Option<String>,
 ) -> Answer {
-    let mut asked = None;
-    if !passkey::list(&portal.db, member).await?.is_empty() {
-        asked = ask(portal, Some(member)).await?;
-    }
-    let (question, cookie) = asked.unzip();
+    let (question, cookie) = ask_owner(portal, member).await?;
     let page = SecondFactor {
         bare: Bare::new(request, portal),
         has_app: totp::is_confirmed(&portal.db, member).await?,
