@@ -167,7 +167,7 @@ async fn drained(
     sim: &Sim,
     folder: &Path,
     processes: usize,
-    database: Option<&str>,
+    database: Option<&(String, String)>,
 ) -> (Cost, Product) {
     std::fs::create_dir(folder).unwrap();
     let product = Product::start(sim, &FEATURES[1..], folder, database, false).await;
@@ -266,8 +266,8 @@ fn cores() -> f64 {
 }
 
 /// A new database on the server for tests (`scripts/postgres start DIR` starts one and says how to
-/// name it).
-fn postgres() -> String {
+/// name it): as the server's role, and as the owner of its tables.
+fn postgres() -> (String, String) {
     let server = std::env::var("TENANTRY_TEST_POSTGRES").unwrap_or_else(|_| {
         panic!("start a server first: eval \"$(./scripts/postgres start DIR)\"")
     });
@@ -275,11 +275,17 @@ fn postgres() -> String {
     let name = format!("bench_{}", began.as_millis());
     let made = Command::new("psql")
         .args(["-q", "-d", &format!("{server}/postgres"), "-c"])
-        .arg(format!("CREATE DATABASE {name}"))
+        .arg(
+            "DO $$ BEGIN CREATE ROLE tenantry_app LOGIN;
+             EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+        )
+        .args(["-c", &format!("CREATE DATABASE {name}")])
         .status()
         .unwrap();
     assert!(made.success(), "the database could not be made");
-    format!("{server}/{name}")
+    let owner = format!("{server}/{name}");
+    let (_, place) = owner.split_once('@').unwrap();
+    (format!("postgres://tenantry_app@{place}"), owner)
 }
 
 /// The floor has the product's allocator, so that the ratio is not the allocators'.

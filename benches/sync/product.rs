@@ -36,7 +36,7 @@ impl Product {
         sim: &Sim,
         features: &[&str],
         folder: &Path,
-        database: Option<&str>,
+        database: Option<&(String, String)>,
         has_worker: bool,
     ) -> Self {
         let Sim {
@@ -57,8 +57,9 @@ impl Product {
         let mut toml = format!(
             "[clouds.custom]\nlogin = \"{root}\"\ngraph = \"{root}\"\nlimits = \"{limits}\"\n"
         );
-        if let Some(database) = database {
-            toml.insert_str(0, &format!("database_url = \"{database}\"\n"));
+        if let Some((url, owner)) = database {
+            let place = format!("database_url = \"{url}\"\ndatabase_owner_url = \"{owner}\"\n");
+            toml.insert_str(0, &place);
         }
         std::fs::write(&config, toml).unwrap();
         let made = Command::new(binary())

@@ -58,6 +58,96 @@ mod m23_inventory;
 mod m24_limits;
 mod m25_sign_in;
 mod m26_audit_guard;
+mod m27_partner_wall;
+
+/// The setting of a transaction that says whose rows it may touch.
+pub const SETTING: &str = "tenantry.partner";
+/// Its value for what concerns all partners.
+pub const EVERYBODY: &str = "all";
+
+/// Tables whose rows belong to one partner: each has `partner_id` (`partners` its own `id`) and, on
+/// PostgreSQL, the policy of `m27_partner_wall`. A test compares this list with the schema.
+pub const PARTNERS_TABLES: &[&str] = &[
+    "partners",
+    "partner_keys",
+    "memberships",
+    "invitations",
+    "api_tokens",
+    "audit_rows",
+    "audit_checkpoints",
+    "credentials",
+    "credential_secrets",
+    "authorisations",
+    "connection_tests",
+    "tenants",
+    "consent_requests",
+    "consent_links",
+    "companies",
+    "mappings",
+    "snapshots",
+    "collections",
+    "runs",
+    "run_collectors",
+    "run_events",
+    "held_forms",
+    "sign_in_providers",
+    "identities",
+    "users",
+    "mfa_registrations",
+    "groups",
+    "group_members",
+    "group_owners",
+    "domains",
+    "subscribed_skus",
+    "sign_in_activities",
+    "applications",
+    "application_owners",
+    "application_credentials",
+    "service_principals",
+    "app_role_assignments",
+    "service_principal_activities",
+    "devices",
+    "managed_devices",
+    "directory_roles",
+    "role_definitions",
+    "role_assignments",
+    "role_eligibilities",
+    "conditional_access_policies",
+    "risky_users",
+    "risk_detections",
+    "directory_audits",
+    "sign_ins",
+    "secure_scores",
+    "control_scores",
+    "control_profiles",
+];
+
+/// Tables of people and of the installation, with why no partner owns their rows.
+pub const COMMON_TABLES: &[(&str, &str)] = &[
+    ("members", "a person may be a member of several partners"),
+    (
+        "sessions",
+        "a person's, who may end theirs with every partner; found by an unguessable token",
+    ),
+    ("passkeys", "a person's"),
+    ("totps", "a person's"),
+    ("recovery_codes", "a person's"),
+    (
+        "sign_in_steps",
+        "before it is known who signs in; found by an unguessable token",
+    ),
+    (
+        "sign_in_failures",
+        "counts by account and address, before it is known who",
+    ),
+    ("setup_tokens", "before there is a partner"),
+    ("signing_keys", "the installation's, sealed"),
+    ("limit_slots", "Microsoft's limits are the application's"),
+    ("seaql_migrations", "the schema's version"),
+];
+
+/// Tables whose rows are written once: the runtime's role may only add to them.
+pub const WRITTEN_ONCE: &[&str] = &["audit_rows"];
 
 async fn execute(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
     let (uuid, bytes) = match manager.get_database_backend() {
@@ -105,6 +195,7 @@ impl MigratorTrait for Migrator {
             Box::new(m24_limits::Change),
             Box::new(m25_sign_in::Change),
             Box::new(m26_audit_guard::Change),
+            Box::new(m27_partner_wall::Change),
         ]
     }
 }

@@ -62,18 +62,36 @@ pub struct TestApp {
     server: actix_web::dev::ServerHandle,
 }
 
+/// A PostgreSQL database: as the server's role logs in, and as the role that owns the tables.
+#[derive(Debug, Clone)]
+pub struct Owned {
+    pub url: String,
+    pub owner: String,
+}
+
 /// A database of its own on a server for tests.
-pub async fn fresh_database(server: &str) -> String {
+pub async fn fresh_database(server: &str) -> Owned {
     // Process ids come again on a server that is kept between runs.
     let name = format!("t_{}", Uuid::new_v4().simple());
     let status = tokio::process::Command::new("psql")
         .args(["-q", "-d", &format!("{server}/postgres"), "-c"])
-        .arg(format!("CREATE DATABASE {name}"))
+        // A role may be there already, or be made by another test at this moment.
+        .arg(
+            "DO $$ BEGIN CREATE ROLE tenantry_app LOGIN;
+             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
+        )
+        .args(["-c", &format!("CREATE DATABASE {name}")])
         .status()
         .await
         .unwrap();
     assert!(status.success(), "the test database could not be made");
-    format!("{server}/{name}")
+    let owner = format!("{server}/{name}");
+    let mut url: url::Url = owner.parse().unwrap();
+    url.set_username("tenantry_app").unwrap();
+    Owned {
+        url: url.into(),
+        owner,
+    }
 }
 
 /// The demo's world with every licence where there is one, so that what a test looks at is not
@@ -103,17 +121,23 @@ impl TestApp {
         like: Option<&str>,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let url = match database {
-            Database::Sqlite => format!("sqlite:{}", directory.path().join("t.db").display()),
-            Database::Postgres(server) => fresh_database(&server).await,
-        };
         let sim = Sim::start(world, ([127, 0, 0, 1], 0).into(), None)
             .await
             .unwrap();
         let keyring =
             Keyring::new(FileProvider::open_or_create(&directory.path().join("key")).unwrap());
         let clock = Clock::system();
-        let db = Db::connect(&url, clock.clone()).await.unwrap();
+        let db = match database {
+            Database::Sqlite => {
+                let url = format!("sqlite:{}", directory.path().join("t.db").display());
+                Db::connect(&url, clock.clone()).await
+            }
+            Database::Postgres(server) => {
+                let Owned { url, owner } = fresh_database(&server).await;
+                Db::connect_owned(&url, &owner, clock.clone()).await
+            }
+        };
+        let db = db.unwrap();
         db.migrate().await.unwrap();
         sync::prepare_queue(&db).await.unwrap();
         let clouds = Clouds::new(Some(&CustomCloud {
@@ -191,6 +215,15 @@ impl TestApp {
         };
         tokio::spawn(worker.run(stopped));
         self.worker = Some(stop);
+    }
+
+    /// Waits until nothing is left to do, and stops the worker.
+    pub async fn stop_worker(&mut self) {
+        self.drain().await;
+        if let Some(stop) = self.worker.take() {
+            let _ = stop.send(true);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 
     pub fn scope(&self) -> Scope {

@@ -16,7 +16,8 @@ use crate::{
 
 async fn sql(db: &Db, text: &str) -> Result<u64, String> {
     let text = sqlx::AssertSqlSafe(text.to_owned());
-    match db.pool() {
+    // As the owner, who may do more than the server.
+    match &db.owner_pool() {
         Pool::Sqlite(pool) => sqlx::query(text)
             .execute(pool)
             .await

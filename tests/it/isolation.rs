@@ -169,7 +169,7 @@ on_both! {
 }
 
 /// A body that can be read, so that the id is looked at.
-fn body_of(path: &str) -> serde_json::Value {
+pub fn body_of(path: &str) -> serde_json::Value {
     match path {
         p if p.ends_with("/discoveries") => json!({ "source": "gdap" }),
         p if p.ends_with("/remap") => json!({ "company_id": uuid::Uuid::from_u128(9) }),

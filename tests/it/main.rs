@@ -35,8 +35,10 @@ mod rig;
 mod rigs;
 mod schedule;
 mod sign_in;
+mod strangers;
 mod suggestions;
 mod sync_faults;
+mod wall;
 
 /// Defines a test for both databases.
 #[macro_export]

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::app::{TestApp, text};
+use crate::app::{Owned, TestApp, text};
 
 /// The binary beside the test's own, or the one that `TENANTRY_BINARY` names.
 pub fn binary() -> PathBuf {
@@ -60,20 +60,21 @@ pub struct Installation {
     port: u16,
     http: reqwest::Client,
     token: String,
-    postgres: Option<String>,
+    postgres: Option<Owned>,
 }
 
 impl Installation {
     /// On SQLite, or in this database.
-    pub fn new(app: &TestApp, postgres: Option<String>) -> Self {
+    pub fn new(app: &TestApp, postgres: Option<Owned>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut toml = format!(
             "[clouds.custom]\nlogin = \"{0}\"\ngraph = \"{0}\"\nlimits = \"none\"\n[worker]\nlease_seconds = {1}\n",
             app.sim.url(),
             number("TENANTRY_LEASE", 4),
         );
-        if let Some(url) = &postgres {
-            toml.insert_str(0, &format!("database_url = \"{url}\"\n"));
+        if let Some(Owned { url, owner }) = &postgres {
+            let place = format!("database_url = \"{url}\"\ndatabase_owner_url = \"{owner}\"\n");
+            toml.insert_str(0, &place);
         }
         std::fs::write(folder.path().join("tenantry.toml"), toml).unwrap();
         let mut this = Self {
@@ -260,9 +261,9 @@ impl Installation {
                 let rows = statement.query_map([], |row| row.get::<_, String>(0));
                 rows.unwrap().map(Result::unwrap).collect()
             }
-            Some(url) => {
+            Some(owned) => {
                 let mut psql = Command::new("psql");
-                let text = output(psql.args(["-X", "-A", "-t", "-d", url, "-c", sql]));
+                let text = output(psql.args(["-X", "-A", "-t", "-d", &owned.owner, "-c", sql]));
                 text.lines().map(str::to_owned).collect()
             }
         }

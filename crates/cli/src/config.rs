@@ -34,6 +34,15 @@ pub(crate) struct Options {
         hide_env_values = true
     )]
     pub(crate) database_url: Option<String>,
+    /// The same PostgreSQL database as the role that owns its tables, where the server runs as another.
+    #[arg(
+        long,
+        global = true,
+        env = "TENANTRY_DATABASE_OWNER_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub(crate) database_owner_url: Option<String>,
     /// Root of this installation as browsers see it [default: http://localhost:PORT].
     #[arg(long, global = true, env = "TENANTRY_PUBLIC_URL", value_name = "URL")]
     pub(crate) public_url: Option<Url>,
@@ -47,6 +56,7 @@ struct File {
     data_dir: Option<PathBuf>,
     sim_listen: Option<SocketAddr>,
     database_url: Option<String>,
+    database_owner_url: Option<String>,
     public_url: Option<Url>,
     trusted_proxies: Vec<IpNet>,
     outbound: OutboundSection,
@@ -105,6 +115,7 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) sim_listen: SocketAddr,
     pub(crate) database_url: String,
+    pub(crate) database_owner_url: Option<String>,
     pub(crate) public_url: Option<Url>,
     pub(crate) custom_cloud: Option<CustomCloud>,
     pub(crate) worker: WorkerSection,
@@ -143,6 +154,10 @@ impl Config {
                 .clone()
                 .or(file.database_url)
                 .unwrap_or_else(|| format!("sqlite:{}", data_dir.join("tenantry.db").display())),
+            database_owner_url: options
+                .database_owner_url
+                .clone()
+                .or(file.database_owner_url),
             public_url: options.public_url.clone().or(file.public_url),
             custom_cloud: file.clouds.custom,
             worker: file.worker,
@@ -184,6 +199,12 @@ impl Config {
             mistakes.push(
                 "public_url: say how browsers reach this server, because it does not listen on \
                  loopback alone"
+                    .into(),
+            );
+        }
+        if self.database_owner_url.is_some() && self.database_url.starts_with("sqlite:") {
+            mistakes.push(
+                "database_owner_url: it is for PostgreSQL; say database_url as well, or leave it out"
                     .into(),
             );
         }

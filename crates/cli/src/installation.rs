@@ -16,7 +16,7 @@ use sync::{Elsewhere, Runner, Settings, Worker};
 use tokio::sync::watch;
 use url::Url;
 
-use crate::config::Config;
+use crate::{config::Config, hardening};
 
 /// An opened installation.
 #[derive(Debug, Clone)]
@@ -36,8 +36,9 @@ impl Installation {
             .with_context(|| {
                 format!("data_dir: {} could not be made", config.data_dir.display())
             })?;
+        hardening::check_folder(&config.data_dir)?;
         let keyring = Keyring::new(FileProvider::open_or_create(&config.data_dir.join("key"))?);
-        let db = Db::connect(&config.database_url, Clock::system())
+        let db = database(&config)
             .await
             .context("the database could not be opened")?;
         db.migrate()
@@ -144,6 +145,14 @@ impl Installation {
         }
         self.db.close().await;
         Ok(())
+    }
+}
+
+/// The configured database.
+pub(crate) async fn database(config: &Config) -> model::Result<Db> {
+    match &config.database_owner_url {
+        None => Db::connect(&config.database_url, Clock::system()).await,
+        Some(owner) => Db::connect_owned(&config.database_url, owner, Clock::system()).await,
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod commands;
 mod config;
+mod hardening;
 mod installation;
 
 use clap::{Parser, Subcommand};
@@ -57,6 +58,10 @@ fn main() -> std::process::ExitCode {
         )
         .with_writer(std::io::stderr)
         .init();
+    if let Err(error) = hardening::begin() {
+        eprintln!("tenantry: {error:#}");
+        return std::process::ExitCode::FAILURE;
+    }
     // One TLS and crypto stack for everything.
     if rustls::crypto::ring::default_provider()
         .install_default()

@@ -13,6 +13,8 @@ mod keyring;
 mod sealed;
 mod signing;
 pub mod totp;
+#[cfg(test)]
+mod vectors;
 pub mod webauthn;
 
 pub use certificate::{Certificate, CertificateKey, ImportError, new_rsa_key};
@@ -43,6 +45,9 @@ pub enum Error {
         /// What was wrong and what to do.
         reason: String,
     },
+    /// The operating system gave no thread to seal or open on.
+    #[error("the operating system gave no thread; look at the limits of the service")]
+    NoThread,
     /// The operating system gave no randomness.
     #[error("the operating system's random number generator failed")]
     Random,
@@ -84,9 +89,13 @@ pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
 /// `n` bytes from the operating system.
 pub fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0u8; N];
-    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
-        .map_err(|_| Error::Random)?;
+    fill_random(&mut bytes)?;
     Ok(bytes)
+}
+
+fn fill_random(bytes: &mut [u8]) -> Result<(), Error> {
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), bytes)
+        .map_err(|_| Error::Random)
 }
 
 /// An unguessable token for a URL or a cookie: 256 bits, base64url without padding (43 characters).

@@ -292,7 +292,7 @@ impl PublicKey {
         }
     }
 
-    fn verify(&self, message: &[u8], signature: &[u8]) -> Result<()> {
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<()> {
         let key = bytes_of(&self.key)?;
         let verified = match self.algorithm {
             -7 => UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &key).verify(message, signature),

@@ -41,7 +41,7 @@ pub async fn create(
             "Enter a day that is still to come.",
         ));
     }
-    let own = active_membership(scope.db().conn(), scope.partner(), member)
+    let own = active_membership(&scope.conn(), scope.partner(), member)
         .await?
         .ok_or_else(|| Error::field("member", "there is no such member"))?;
     if role > own.role {
@@ -87,7 +87,7 @@ pub async fn list(scope: &Scope, member: MemberId) -> Result<Vec<ApiToken>> {
         .filter(api_token::Column::MemberId.eq(member))
         .filter(api_token::Column::RevokedAt.is_null())
         .order_by_desc(api_token::Column::CreatedAt)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?;
     Ok(found
         .into_iter()
@@ -133,7 +133,7 @@ pub async fn authenticate(db: &Db, token: &str, address: &str) -> Result<Option<
     let now = db.clock().now();
     let Some(found) = api_token::Entity::find()
         .filter(api_token::Column::TokenHash.eq(keys::fingerprint(token)))
-        .one(db.conn())
+        .one(&db.everybody())
         .await?
     else {
         return Ok(None);
@@ -141,19 +141,24 @@ pub async fn authenticate(db: &Db, token: &str, address: &str) -> Result<Option<
     if found.revoked_at.is_some() || found.expires_at.is_some_and(|at| at <= now) {
         return Ok(None);
     }
-    let Some(membership) = active_membership(db.conn(), found.partner_id, found.member_id).await?
+    let Some(membership) = active_membership(
+        &db.conn_of(found.partner_id),
+        found.partner_id,
+        found.member_id,
+    )
+    .await?
     else {
         return Ok(None);
     };
     let Some(member) = member::Entity::find_by_id(found.member_id)
-        .one(db.conn())
+        .one(&db.conn())
         .await?
     else {
         return Ok(None);
     };
     if found.used_at.is_none_or(|at| at.plus_ms(60_000) <= now) {
         execute(
-            db.writer(),
+            &db.writer_of(found.partner_id),
             "UPDATE api_tokens SET used_at = $1 WHERE partner_id = $2 AND id = $3",
             vec![now.into(), found.partner_id.into(), found.id.into()],
         )

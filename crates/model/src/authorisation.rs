@@ -76,7 +76,7 @@ pub async fn present(
 ) -> Result<Presented> {
     let row = Entity::find()
         .filter(Column::StateHash.eq(keys::fingerprint(state)))
-        .one(db.conn())
+        .one(&db.everybody())
         .await?;
     let Some(row) = row else {
         return Ok(Presented::Unknown);
@@ -99,7 +99,7 @@ pub async fn present(
         return Ok(Presented::OtherSession(scope, row));
     }
     let used = execute(
-        db.writer(),
+        &scope.writer(),
         "UPDATE authorisations SET used_at = $1
          WHERE partner_id = $2 AND id = $3 AND used_at IS NULL",
         vec![now.into(), row.partner_id.into(), row.id.into()],

@@ -231,12 +231,12 @@ pub fn name_key(name: &str) -> String {
 
 /// Brings the stored keys up to date after the rules of [`name_key`] changed.
 pub(crate) async fn refresh_name_keys(db: &crate::Db) -> Result<()> {
-    for row in Entity::find().all(db.conn()).await? {
+    for row in Entity::find().all(&db.everybody()).await? {
         let key = name_key(&row.name);
         if key != row.name_key {
             let mut active: ActiveModel = row.into();
             active.name_key = Set(key);
-            active.update(db.writer()).await?;
+            active.update(&db.everybody_writer()).await?;
         }
     }
     Ok(())
@@ -255,13 +255,13 @@ pub async fn list(scope: &Scope, search: &str, window: Window) -> Result<Listing
         );
     }
     Ok(Listing {
-        total: query.clone().count(scope.db().conn()).await?,
+        total: query.clone().count(&scope.conn()).await?,
         rows: query
             .order_by_asc(Expr::expr(Func::lower(Expr::col(Column::Name))))
             .order_by_asc(Column::Id)
             .offset(window.offset)
             .limit(window.limit)
-            .all(scope.db().conn())
+            .all(&scope.conn())
             .await?,
     })
 }
@@ -271,7 +271,7 @@ pub(crate) async fn known(scope: &Scope, ids: &[CompanyId]) -> Result<usize> {
     let found = scope
         .find::<Entity>()
         .filter(Column::Id.is_in(ids.iter().copied()))
-        .count(scope.db().conn())
+        .count(&scope.conn())
         .await?;
     Ok(usize::try_from(found).unwrap_or(usize::MAX))
 }
@@ -281,7 +281,7 @@ pub async fn get(scope: &Scope, id: CompanyId) -> Result<Option<Company>> {
     Ok(scope
         .find::<Entity>()
         .filter(Column::Id.eq(id))
-        .one(scope.db().conn())
+        .one(&scope.conn())
         .await?)
 }
 
@@ -544,7 +544,7 @@ pub async fn same_name(scope: &Scope, name: &str) -> Result<Vec<Company>> {
         .filter(Column::ArchivedAt.is_null())
         .filter(Column::NameKey.eq(name_key(name)))
         .order_by_asc(Column::Name)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?)
 }
 

@@ -119,7 +119,7 @@ pub async fn record(
 ) -> Result<()> {
     let text = serde_json::to_string(lines).map_err(|e| Error::Stored(e.to_string()))?;
     execute(
-        scope.db().writer(),
+        &scope.writer(),
         "UPDATE connection_tests SET lines = $1, state = $2, finished_at = $3
          WHERE partner_id = $4 AND id = $5",
         vec![
@@ -140,7 +140,7 @@ pub async fn newest(scope: &Scope, credential: CredentialId) -> Result<Option<Co
         .find::<Entity>()
         .filter(Column::CredentialId.eq(credential))
         .order_by_desc(Column::Id)
-        .one(scope.db().conn())
+        .one(&scope.conn())
         .await?)
 }
 
@@ -149,6 +149,6 @@ pub async fn get(scope: &Scope, id: ConnectionTestId) -> Result<Option<Connectio
     Ok(scope
         .find::<Entity>()
         .filter(Column::Id.eq(id))
-        .one(scope.db().conn())
+        .one(&scope.conn())
         .await?)
 }

@@ -171,14 +171,14 @@ pub async fn list(
         .find::<Entity>()
         .filter(Column::CredentialId.eq(credential))
         .order_by_desc(Column::Id)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?;
     let requests = scope
         .find::<consent_request::Entity>()
         .filter(consent_request::Column::CredentialId.eq(credential))
         .filter(consent_request::Column::LinkId.is_not_null())
         .order_by_asc(consent_request::Column::Id)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?;
     Ok(links
         .into_iter()
@@ -195,7 +195,7 @@ pub async fn get(scope: &Scope, id: ConsentLinkId) -> Result<Option<ConsentLink>
     Ok(scope
         .find::<Entity>()
         .filter(Column::Id.eq(id))
-        .one(scope.db().conn())
+        .one(&scope.conn())
         .await?)
 }
 
@@ -248,7 +248,7 @@ pub async fn withdraw(scope: &Scope, id: ConsentLinkId) -> Result<bool> {
 pub async fn by_token(db: &Db, token: &str, address: &str) -> Result<Option<(Scope, ConsentLink)>> {
     let row = Entity::find()
         .filter(Column::TokenHash.eq(keys::fingerprint(token)))
-        .one(db.conn())
+        .one(&db.everybody())
         .await?;
     Ok(row.map(|link| {
         let actor = Actor {

@@ -90,7 +90,7 @@ pub async fn get(scope: &Scope, id: ConsentRequestId) -> Result<Option<ConsentRe
     Ok(scope
         .find::<Entity>()
         .filter(Column::Id.eq(id))
-        .one(scope.db().conn())
+        .one(&scope.conn())
         .await?)
 }
 
@@ -99,7 +99,7 @@ pub async fn list(scope: &Scope) -> Result<Vec<ConsentRequest>> {
     Ok(scope
         .find::<Entity>()
         .order_by_asc(Column::Id)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?)
 }
 
@@ -139,7 +139,7 @@ pub async fn present(
 ) -> Result<Presented> {
     let row = Entity::find()
         .filter(Column::StateHash.eq(keys::fingerprint(state)))
-        .one(db.conn())
+        .one(&db.everybody())
         .await?;
     let Some(row) = row else {
         return Ok(Presented::Unknown);
@@ -158,7 +158,7 @@ pub async fn present(
         return Ok(Presented::OtherSession(scope, row));
     }
     let consumed = execute(
-        db.writer(),
+        &scope.writer(),
         "UPDATE consent_requests SET used_at = $1
          WHERE partner_id = $2 AND id = $3 AND used_at IS NULL",
         vec![now.into(), row.partner_id.into(), row.id.into()],
@@ -180,7 +180,7 @@ pub async fn begin_proof(
     proof_state: &str,
 ) -> Result<()> {
     execute(
-        scope.db().writer(),
+        &scope.writer(),
         "UPDATE consent_requests SET step = 'proving', claimed_directory_id = $1,
             granted_scopes = $2, proof_state_hash = $3
          WHERE partner_id = $4 AND id = $5 AND step = 'begun'",
@@ -207,7 +207,7 @@ pub async fn present_proof(
     let hash = keys::fingerprint(proof_state);
     let row = Entity::find()
         .filter(Column::ProofStateHash.eq(&hash))
-        .one(db.conn())
+        .one(&db.everybody())
         .await?;
     let Some(row) = row else {
         return Ok(Presented::Unknown);
@@ -226,7 +226,7 @@ pub async fn present_proof(
         return Ok(Presented::OtherSession(scope, row));
     }
     let consumed = execute(
-        db.writer(),
+        &scope.writer(),
         "UPDATE consent_requests SET step = 'begun'
          WHERE partner_id = $1 AND id = $2 AND step = 'proving'",
         vec![row.partner_id.into(), row.id.into()],
@@ -367,7 +367,7 @@ pub async fn take_due_checks(db: &Db) -> Result<Vec<(Scope, ConsentRequest)>> {
     let now = db.clock().now();
     // Should the one that takes it die, another takes it after two minutes.
     let rows = query_all(
-        db.conn(),
+        &db.everybody_writer(),
         "UPDATE consent_requests SET checks = checks + 1, next_check_at = $1
          WHERE step = 'spreading' AND next_check_at <= $2
          RETURNING partner_id, id",
@@ -378,7 +378,10 @@ pub async fn take_due_checks(db: &Db) -> Result<Vec<(Scope, ConsentRequest)>> {
     for row in rows {
         let partner: PartnerId = row.try_get("", "partner_id")?;
         let id: ConsentRequestId = row.try_get("", "id")?;
-        if let Some(request) = Entity::find_by_id((partner, id)).one(db.conn()).await? {
+        if let Some(request) = Entity::find_by_id((partner, id))
+            .one(&db.conn_of(partner))
+            .await?
+        {
             taken.push((scope_of(db, &request, ""), request));
         }
     }
@@ -391,7 +394,7 @@ pub async fn expire(db: &Db) -> Result<()> {
     let late = Entity::find()
         .filter(Column::Step.is_in([ConsentStep::Begun, ConsentStep::Proving]))
         .filter(Column::ExpiresAt.lte(before))
-        .all(db.conn())
+        .all(&db.everybody())
         .await?;
     for request in late {
         let scope = scope_of(db, &request, "");

@@ -374,7 +374,7 @@ pub async fn list(scope: &Scope) -> Result<Vec<Credential>> {
     Ok(scope
         .find::<Entity>()
         .order_by_asc(Column::Name)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?
         .into_iter()
         .map(Into::into)
@@ -386,7 +386,7 @@ pub async fn get(scope: &Scope, id: CredentialId) -> Result<Option<Credential>> 
     Ok(scope
         .find::<Entity>()
         .filter(Column::Id.eq(id))
-        .one(scope.db().conn())
+        .one(&scope.conn())
         .await?
         .map(Into::into))
 }
@@ -398,7 +398,7 @@ pub async fn note_result(
     result: std::result::Result<(), (&str, &str)>,
 ) -> Result<()> {
     let now = scope.now();
-    let conn = scope.db().writer();
+    let conn = &scope.writer();
     match result {
         Ok(()) => {
             execute(

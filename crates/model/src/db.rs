@@ -2,21 +2,26 @@
 
 #![allow(clippy::disallowed_types)] // the one place that holds the connection
 
-use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use migrations::{Migrator, MigratorTrait};
-use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
-    QueryResult, SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
-    TransactionOptions, TransactionTrait, Value,
-};
+use sea_orm::{DatabaseConnection, DbErr, SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::{
     PgPool, SqlitePool,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::PgPoolOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use crate::{Clock, Error, Result};
+use crate::{Clock, Error, PartnerId, Result};
+
+mod bound;
+mod owner;
+mod sql;
+#[cfg(debug_assertions)]
+mod watch;
+
+pub(crate) use bound::{Conn, Reach, Tx};
+pub(crate) use sql::{execute, placeholders, query_all, query_one, rows};
 
 /// Page cache of the connection that writes on SQLite, KiB: a sync's batches go all over the indexes
 /// of a large tenant.
@@ -43,17 +48,8 @@ pub struct Db {
     /// it is fair, SQLite's busy handler is not; and its cache stays warm, where a connection that
     /// finds another one's commit throws its cache away.
     writer: DatabaseConnection,
-}
-
-/// An open write transaction. Dropped without [`Tx::commit`], it rolls back.
-pub(crate) struct Tx {
-    pub(crate) conn: DatabaseTransaction,
-}
-
-impl Tx {
-    pub(crate) async fn commit(self) -> Result<()> {
-        Ok(self.conn.commit().await?)
-    }
+    /// PostgreSQL: the role that owns the tables, which need not be the one that the server runs as.
+    owner: Option<PgPool>,
 }
 
 impl Db {
@@ -65,29 +61,41 @@ impl Db {
         if let Some(path) = url.strip_prefix("sqlite:") {
             Self::connect_sqlite(path.trim_start_matches("//"), clock).await
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            let options = PgConnectOptions::from_str(url)
-                .map_err(|e| Error::field("DATABASE_URL", e.to_string()))?
-                .application_name("tenantry")
-                .statement_cache_capacity(256);
-            let pool = PgPoolOptions::new()
-                .max_connections(8)
-                .acquire_timeout(Duration::from_secs(20))
-                .connect_with(options)
-                .await
-                .map_err(connect_failed)?;
-            let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
-            Ok(Self {
-                writer: connection.clone(),
-                connection,
-                pool: Pool::Postgres(pool),
-                clock,
-            })
+            Self::connect_postgres(url, url, clock).await
         } else {
             Err(Error::field(
                 "DATABASE_URL",
                 "it must start with sqlite: or postgres:",
             ))
         }
+    }
+
+    /// The same, where another role owns the tables of a PostgreSQL database: it changes the schema
+    /// and keeps house, and the server's own role reads and writes rows alone.
+    ///
+    /// # Errors
+    /// As [`Db::connect`], and when row-level security would not hold the server's role.
+    pub async fn connect_owned(url: &str, owner: &str, clock: Clock) -> Result<Self> {
+        Self::connect_postgres(url, owner, clock).await
+    }
+
+    async fn connect_postgres(url: &str, owner: &str, clock: Clock) -> Result<Self> {
+        let pool = PgPoolOptions::new()
+            .max_connections(8)
+            .acquire_timeout(Duration::from_secs(20))
+            .connect_with(owner::options(url, "DATABASE_URL")?)
+            .await
+            .map_err(connect_failed)?;
+        owner::refuse_unwalled(&pool).await?;
+        let owner = owner::options(owner, "TENANTRY_DATABASE_OWNER_URL")?;
+        let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
+        Ok(Self {
+            writer: connection.clone(),
+            connection,
+            pool: Pool::Postgres(pool),
+            clock,
+            owner: Some(owner::pool(owner)),
+        })
     }
 
     async fn connect_sqlite(path: &str, clock: Clock) -> Result<Self> {
@@ -124,27 +132,15 @@ impl Db {
             writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
             pool: Pool::Sqlite(pool),
             clock,
+            owner: None,
         })
     }
 
     /// Brings the schema up to date; several processes may call it at once.
     pub async fn migrate(&self) -> Result<()> {
-        match &self.pool {
-            Pool::Sqlite(_) => Migrator::up(&self.connection, None).await?,
-            Pool::Postgres(pool) => {
-                // The migrator takes no lock of its own.
-                let mut lock = pool.acquire().await.map_err(connect_failed)?;
-                sqlx::query("SELECT pg_advisory_lock(7361)")
-                    .execute(&mut *lock)
-                    .await
-                    .map_err(connect_failed)?;
-                let done = Migrator::up(&self.connection, None).await;
-                sqlx::query("SELECT pg_advisory_unlock(7361)")
-                    .execute(&mut *lock)
-                    .await
-                    .map_err(connect_failed)?;
-                done?;
-            }
+        match (&self.pool, &self.owner) {
+            (Pool::Postgres(pool), Some(owner)) => owner::migrate(owner, pool).await?,
+            _ => Migrator::up(&self.connection, None).await?,
         }
         crate::company::refresh_name_keys(self).await
     }
@@ -175,6 +171,29 @@ impl Db {
         &self.pool
     }
 
+    /// The pool of the role that owns the tables, for the job queue's own tables.
+    pub fn owner_pool(&self) -> Pool {
+        match &self.owner {
+            Some(owner) => Pool::Postgres(owner.clone()),
+            None => self.pool.clone(),
+        }
+    }
+
+    /// Gives the server's role what it needs of tables that were made beside the schema's.
+    pub async fn grant(&self) -> Result<()> {
+        match (&self.pool, &self.owner) {
+            (Pool::Postgres(pool), Some(owner)) => owner::grant(owner, pool).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells PostgreSQL's planner about a table that grew.
+    pub(crate) async fn analyse(&self, table: &'static str) {
+        if let Some(owner) = &self.owner {
+            owner::analyse(owner, table).await;
+        }
+    }
+
     /// `sqlite` or `postgres`.
     pub fn kind(&self) -> &'static str {
         match self.pool {
@@ -193,6 +212,9 @@ impl Db {
         // On PostgreSQL both are the same pool, which may be closed twice.
         if let Err(error) = self.writer.close_by_ref().await {
             tracing::warn!(%error, "the database's writer could not be closed");
+        }
+        if let Some(owner) = &self.owner {
+            owner.close().await;
         }
         match &self.pool {
             Pool::Sqlite(pool) => pool.close().await,
@@ -213,7 +235,10 @@ impl Db {
                         .await
                         .is_ok_and(|(busy, ..)| busy == 0)
                 }
-                Pool::Postgres(pool) => rewrite(pool).await.is_ok(),
+                Pool::Postgres(pool) => {
+                    let owner = self.owner.as_ref().unwrap_or(pool);
+                    owner::rewrite(owner).await.is_ok()
+                }
             };
             if done {
                 return;
@@ -223,26 +248,51 @@ impl Db {
         tracing::warn!("the database still holds old pages of a deleted secret; it will drop them");
     }
 
-    pub(crate) fn conn(&self) -> &DatabaseConnection {
-        &self.connection
+    fn bound(&self, pool: &DatabaseConnection, reach: Reach) -> Conn {
+        let pool = pool.clone();
+        Conn { pool, reach }
     }
 
-    /// Where a write of one statement goes.
-    pub(crate) fn writer(&self) -> &DatabaseConnection {
-        &self.writer
+    /// Reads of tables that belong to people or to the installation, and to no partner.
+    pub(crate) fn conn(&self) -> Conn {
+        self.bound(&self.connection, Reach::Nobody)
     }
 
-    /// Begins a write: immediate on SQLite, so that a read before the write cannot go stale.
+    /// Where a write of one statement on such tables goes.
+    pub(crate) fn writer(&self) -> Conn {
+        self.bound(&self.writer, Reach::Nobody)
+    }
+
+    /// Begins a write of such tables.
     pub(crate) async fn begin(&self) -> Result<Tx> {
-        let conn = self
-            .writer
-            .begin_with_options(TransactionOptions {
-                isolation_level: None,
-                access_mode: None::<AccessMode>,
-                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            })
-            .await?;
-        Ok(Tx { conn })
+        self.writer().begin().await
+    }
+
+    /// Reads of one partner's rows.
+    pub(crate) fn conn_of(&self, partner: PartnerId) -> Conn {
+        self.bound(&self.connection, Reach::Partner(partner))
+    }
+
+    /// Where a write of one statement on a partner's rows goes.
+    pub(crate) fn writer_of(&self, partner: PartnerId) -> Conn {
+        self.bound(&self.writer, Reach::Partner(partner))
+    }
+
+    /// Begins a write of a partner's rows. Most want [`Scope::begin`](crate::Scope), which takes the
+    /// partner's turn too.
+    pub(crate) async fn begin_of(&self, partner: PartnerId) -> Result<Tx> {
+        self.writer_of(partner).begin().await
+    }
+
+    /// Reads over all partners: to find whose a token is, and to plan. Every use stands in the list
+    /// of `docs/security.md`.
+    pub(crate) fn everybody(&self) -> Conn {
+        self.bound(&self.connection, Reach::Everybody)
+    }
+
+    /// The same for a write of one statement.
+    pub(crate) fn everybody_writer(&self) -> Conn {
+        self.bound(&self.writer, Reach::Everybody)
     }
 
     /// SQL for the database's own clock in milliseconds, moved by the clock's offset: leases of
@@ -258,113 +308,6 @@ impl Db {
             }
         }
     }
-}
-
-/// A statement with `$1`-style parameters. SQLite knows them as well, but by name, and both it and
-/// its driver look names up one after another: with 20,000 parameters that is quadratic (measured:
-/// 0.9 s a page of users instead of 30 ms). So there each becomes a bare `?` in the order of the
-/// text, and a value that is used several times is bound several times.
-fn statement(conn: &impl ConnectionTrait, sql: &str, mut values: Vec<Value>) -> Statement {
-    let backend = conn.get_database_backend();
-    if backend != DatabaseBackend::Sqlite {
-        return Statement::from_sql_and_values(backend, sql, values);
-    }
-    let mut parts = sql.split('$');
-    let mut text = String::with_capacity(sql.len());
-    text.push_str(parts.next().unwrap_or_default());
-    let mut order = Vec::with_capacity(values.len());
-    let mut uses = vec![0_u32; values.len()];
-    for part in parts {
-        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-        let number: usize = part[..digits].parse().unwrap_or_default();
-        let index = number.wrapping_sub(1);
-        if let Some(count) = uses.get_mut(index) {
-            *count += 1;
-            order.push(index);
-        }
-        text.push('?');
-        text.push_str(&part[digits..]);
-    }
-    // Most values are used once: what is moved need not be copied.
-    let bound: Vec<Value> = order
-        .into_iter()
-        .map(|index| {
-            uses[index] -= 1;
-            match uses[index] {
-                0 => std::mem::replace(&mut values[index], Value::Bool(None)),
-                _ => values[index].clone(),
-            }
-        })
-        .collect();
-    Statement::from_sql_and_values(backend, text, bound)
-}
-
-/// `$from, $from+1, …`, so many.
-pub(crate) fn placeholders(from: usize, count: usize) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(count * 7);
-    for i in 0..count {
-        if i > 0 {
-            text.push(',');
-        }
-        let _ = write!(text, "${}", from + i);
-    }
-    text
-}
-
-/// `($1, $2), ($3, $4), …`: so many rows of so many parameters.
-pub(crate) fn rows(count: usize, of: usize) -> String {
-    let rows: Vec<String> = (0..count)
-        .map(|row| format!("({})", placeholders(1 + row * of, of)))
-        .collect();
-    rows.join(", ")
-}
-
-/// Runs SQL with `$1`-style parameters; answers the number of rows affected.
-pub(crate) async fn execute(
-    conn: &impl ConnectionTrait,
-    sql: &str,
-    values: Vec<Value>,
-) -> Result<u64, DbErr> {
-    let done = conn.execute_raw(statement(conn, sql, values)).await?;
-    Ok(done.rows_affected())
-}
-
-pub(crate) async fn query_all(
-    conn: &impl ConnectionTrait,
-    sql: &str,
-    values: Vec<Value>,
-) -> Result<Vec<QueryResult>, DbErr> {
-    conn.query_all_raw(statement(conn, sql, values)).await
-}
-
-pub(crate) async fn query_one(
-    conn: &impl ConnectionTrait,
-    sql: &str,
-    values: Vec<Value>,
-) -> Result<Option<QueryResult>, DbErr> {
-    conn.query_one_raw(statement(conn, sql, values)).await
-}
-
-/// Rewrites the tables in which secrets are or were, without waiting for a lock for long: whoever
-/// holds it must not keep everybody else from the secrets in use.
-async fn rewrite(pool: &PgPool) -> std::result::Result<(), sqlx::Error> {
-    let mut connection = pool.acquire().await?;
-    sqlx::query("SET lock_timeout = '200ms'")
-        .execute(&mut *connection)
-        .await?;
-    let mut done = Ok(());
-    for table in ["credential_secrets", "credentials"] {
-        let sql = format!("VACUUM FULL {table}");
-        let one = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .execute(&mut *connection)
-            .await;
-        done = done.and(one.map(|_| ()));
-    }
-    sqlx::query("RESET lock_timeout")
-        .execute(&mut *connection)
-        .await?;
-    done
 }
 
 fn connect_failed(error: sqlx::Error) -> Error {

@@ -206,7 +206,7 @@ pub async fn users(
     window: Window,
 ) -> Result<Listing<UserWithMfa>> {
     let (condition, values) = users_where(&Seen::of(scope, company).await?, filter);
-    let conn = scope.db().conn();
+    let conn = &scope.conn();
     let total: i64 = query_one(
         conn,
         &format!("SELECT COUNT(*) AS n {condition}"),
@@ -261,7 +261,7 @@ pub async fn user(scope: &Scope, company: CompanyId, id: &str) -> Result<Option<
     values.extend([scope.partner().into(), company.into(), id.into()]);
     let n = values.len();
     let rows = query_all(
-        scope.db().conn(),
+        &scope.conn(),
         &format!(
             "SELECT {USER_COLUMNS} FROM users u
              LEFT JOIN mfa_registrations m ON m.id = u.id AND {registration}
@@ -300,7 +300,7 @@ pub async fn groups_of(scope: &Scope, mapping: MappingId, object: &str) -> Resul
         .find::<group_member::Entity>()
         .filter(seen.condition::<group_member::Entity>())
         .filter(group_member::Column::Id.eq(object))
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?
         .into_iter()
         .map(|m| m.group_id)
@@ -310,7 +310,7 @@ pub async fn groups_of(scope: &Scope, mapping: MappingId, object: &str) -> Resul
         .filter(seen.condition::<group::Entity>())
         .filter(group::Column::Id.is_in(memberships))
         .order_by_asc(group::Column::DisplayName)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?)
 }
 
@@ -347,7 +347,7 @@ pub async fn groups(
     if let Some(kind) = kind {
         query = query.filter(group::Column::Kind.eq(kind));
     }
-    let conn = scope.db().conn();
+    let conn = &scope.conn();
     let total = query.clone().count(conn).await?;
     let found = query
         .order_by_asc(group::Column::DisplayName)
@@ -376,7 +376,7 @@ async fn count_members(scope: &Scope, seen: &Snapshot, group: &Group) -> Result<
                 .condition::<group_member::Entity>(),
         )
         .filter(group_member::Column::GroupId.eq(&group.id))
-        .count(scope.db().conn())
+        .count(&scope.conn())
         .await?;
     Ok(i64::try_from(count).unwrap_or_default())
 }
@@ -388,7 +388,7 @@ pub async fn group(scope: &Scope, company: CompanyId, id: &str) -> Result<Option
         .find::<group::Entity>()
         .filter(group::Column::CompanyId.eq(company))
         .filter(group::Column::Id.eq(id))
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?;
     let newest = versions
         .into_iter()
@@ -421,13 +421,13 @@ pub async fn members(
     if !search.trim().is_empty() {
         query = query.filter(contains(group_member::Column::DisplayName, search));
     }
-    let total = query.clone().count(scope.db().conn()).await?;
+    let total = query.clone().count(&scope.conn()).await?;
     let mut rows = query
         .order_by_asc(group_member::Column::DisplayName)
         .order_by_asc(group_member::Column::Id)
         .offset(window.offset)
         .limit(window.limit)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?;
     for member in &mut rows {
         // A change names no one, and a name may be newer than the membership.
@@ -453,7 +453,7 @@ pub async fn domains(scope: &Scope, company: CompanyId) -> Result<Vec<Domain>> {
         .find::<domain::Entity>()
         .filter(seen.condition::<domain::Entity>())
         .order_by_asc(domain::Column::Id)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?;
     rows.sort_by_key(|d| d.is_default != Some(true));
     Ok(rows)
@@ -487,7 +487,7 @@ pub async fn overview(scope: &Scope, company: CompanyId) -> Result<Overview> {
     if !scope.sees(company) {
         return Ok(Overview::default());
     }
-    let conn = scope.db().conn();
+    let conn = &scope.conn();
     let seen = Seen::of(scope, company).await?;
     let mut values = vec![];
     let users = seen.users(&mut values);
@@ -546,6 +546,6 @@ pub async fn subscribed_skus(scope: &Scope, mapping: MappingId) -> Result<Vec<Su
         .find::<Entity>()
         .filter(seen.condition::<Entity>())
         .order_by_asc(Column::SkuPartNumber)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?)
 }

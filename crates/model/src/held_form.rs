@@ -42,7 +42,7 @@ pub async fn hold(principal: &Principal, keyring: &Keyring, form: &Form) -> Resu
     let (wrapped, sealed) = keyring.seal_alone(place(principal, row), &form.body)?;
     let token = keys::random_token()?;
     execute(
-        scope.db().writer(),
+        &scope.writer(),
         "INSERT INTO held_forms (token_hash, partner_id, session_id, row_id, path, content_type,
             provider_key, wrapped, sealed, expires_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -69,7 +69,7 @@ pub async fn path(principal: &Principal, token: &str) -> Result<Option<String>> 
         return Ok(None);
     };
     let row = query_one(
-        principal.scope.db().conn(),
+        &principal.scope.conn(),
         "SELECT path FROM held_forms
          WHERE token_hash = $1 AND partner_id = $2 AND session_id = $3 AND expires_at > $4",
         vec![
@@ -90,7 +90,7 @@ pub async fn take(principal: &Principal, keyring: &Keyring, token: &str) -> Resu
         return Ok(None);
     };
     let row = query_one(
-        scope.db().writer(),
+        &scope.writer(),
         "DELETE FROM held_forms
          WHERE token_hash = $1 AND partner_id = $2 AND session_id = $3 AND expires_at > $4
          RETURNING row_id, path, content_type, provider_key, wrapped, sealed",
@@ -121,7 +121,7 @@ pub async fn take(principal: &Principal, keyring: &Keyring, token: &str) -> Resu
 
 pub(crate) async fn prune(db: &Db) -> Result<()> {
     execute(
-        db.writer(),
+        &db.everybody_writer(),
         "DELETE FROM held_forms WHERE expires_at <= $1",
         vec![db.clock().now().into()],
     )

@@ -26,7 +26,7 @@ pub async fn create(
     scope.require(Role::Owner)?;
     let email = member::check_email(email)?;
     if let Some(found) = member::by_email(scope.db(), &email).await?
-        && active_membership(scope.db().conn(), scope.partner(), found.id)
+        && active_membership(&scope.conn(), scope.partner(), found.id)
             .await?
             .is_some_and(|_| found.password_hash.is_some())
     {
@@ -87,7 +87,7 @@ pub struct Invitation {
 /// The open invitation behind a token, or `None` when it is unknown, used or expired.
 pub async fn open(db: &Db, token: &str) -> Result<Option<Invitation>> {
     let row = query_one(
-        db.conn(),
+        &db.everybody(),
         "SELECT i.partner_id, i.id, i.email, i.role, i.companies, i.expires_at, p.name AS partner_name
          FROM invitations i JOIN partners p ON p.id = i.partner_id
          WHERE i.token_hash = $1 AND i.accepted_at IS NULL AND i.withdrawn_at IS NULL
@@ -119,7 +119,8 @@ pub async fn accept(
     invitation: &Invitation,
     password_hash: Option<&str>,
 ) -> Result<MemberId> {
-    let tx = db.begin().await?;
+    // Whose account it is already is asked over all partners.
+    let tx = db.everybody_writer().begin().await?;
     let taken = execute(
         &tx.conn,
         "UPDATE invitations SET accepted_at = $1
@@ -200,7 +201,7 @@ pub async fn list(scope: &Scope) -> Result<Vec<InvitationRow>> {
         .filter(invitation::Column::WithdrawnAt.is_null())
         .filter(invitation::Column::ExpiresAt.gt(scope.now()))
         .order_by_desc(invitation::Column::CreatedAt)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?)
 }
 

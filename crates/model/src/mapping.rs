@@ -70,7 +70,7 @@ pub async fn list(scope: &Scope, credential: Option<CredentialId>) -> Result<Vec
     if let Some(id) = credential {
         query = query.filter(Column::CredentialId.eq(id));
     }
-    rows(scope, query.all(scope.db().conn()).await?).await
+    rows(scope, query.all(&scope.conn()).await?).await
 }
 
 /// The mappings of a company, also deleted ones where asked for, because their data stays readable.
@@ -83,11 +83,11 @@ pub async fn of_company(
     if !with_deleted {
         query = query.filter(Column::DeletedAt.is_null());
     }
-    rows(scope, query.all(scope.db().conn()).await?).await
+    rows(scope, query.all(&scope.conn()).await?).await
 }
 
 async fn rows(scope: &Scope, mappings: Vec<Mapping>) -> Result<Vec<MappingRow>> {
-    let conn = scope.db().conn();
+    let conn = &scope.conn();
     let companies: HashMap<CompanyId, Company> = scope
         .find::<CompanyEntity>()
         .all(conn)
@@ -131,7 +131,7 @@ pub async fn get(scope: &Scope, id: MappingId) -> Result<Option<MappingRow>> {
         .find::<Entity>()
         .filter(Column::Id.eq(id))
         .filter(Column::DeletedAt.is_null())
-        .one(scope.db().conn())
+        .one(&scope.conn())
         .await?;
     Ok(rows(scope, found.into_iter().collect()).await?.pop())
 }
@@ -147,7 +147,7 @@ pub async fn suggest(scope: &Scope, tenants: &[Tenant]) -> Result<HashMap<Tenant
         .find::<CompanyEntity>()
         .filter(CompanyColumn::ArchivedAt.is_null())
         .order_by_asc(CompanyColumn::Id)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?
     {
         if !company.domain.is_empty() {

@@ -19,13 +19,13 @@ use crate::{
 pub async fn by_email(db: &Db, email: &str) -> Result<Option<Member>> {
     Ok(member::Entity::find()
         .filter(member::Column::Email.eq(normal_email(email)))
-        .one(db.conn())
+        .one(&db.conn())
         .await?)
 }
 
 /// The member behind an id.
 pub async fn get(db: &Db, id: MemberId) -> Result<Option<Member>> {
-    Ok(member::Entity::find_by_id(id).one(db.conn()).await?)
+    Ok(member::Entity::find_by_id(id).one(&db.conn()).await?)
 }
 
 /// A member's memberships, oldest first, so that the first partner is the one to sign in to.
@@ -34,7 +34,7 @@ pub async fn memberships(db: &Db, member: MemberId) -> Result<Vec<Membership>> {
         .filter(membership::Column::MemberId.eq(member))
         .filter(membership::Column::RemovedAt.is_null())
         .order_by_asc(membership::Column::CreatedAt)
-        .all(db.conn())
+        .all(&db.everybody())
         .await?)
 }
 
@@ -60,7 +60,7 @@ pub async fn partners(db: &Db, member: MemberId) -> Result<Vec<Partner>> {
     Ok(partner::Entity::find()
         .filter(partner::Column::Id.is_in(ids))
         .order_by_asc(partner::Column::Name)
-        .all(db.conn())
+        .all(&db.everybody())
         .await?)
 }
 
@@ -87,7 +87,7 @@ pub struct Colleague {
 pub async fn colleagues(scope: &Scope) -> Result<Vec<Colleague>> {
     scope.require_everywhere(Role::Auditor)?;
     let rows = query_all(
-        scope.db().conn(),
+        &scope.conn(),
         "SELECT m.id, m.email, s.role, s.companies, s.created_at,
             CASE WHEN EXISTS (SELECT 1 FROM totps t WHERE t.member_id = m.id AND t.confirmed_at IS NOT NULL)
                    OR EXISTS (SELECT 1 FROM passkeys k WHERE k.member_id = m.id)

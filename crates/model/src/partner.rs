@@ -17,21 +17,21 @@ use crate::{
 
 /// How many partners the installation has.
 pub async fn count(db: &Db) -> Result<u64> {
-    Ok(partner::Entity::find().count(db.conn()).await?)
+    Ok(partner::Entity::find().count(&db.everybody()).await?)
 }
 
 /// All partners, by name; for the operator.
 pub async fn list(db: &Db) -> Result<Vec<Partner>> {
     Ok(partner::Entity::find()
         .order_by_asc(partner::Column::Name)
-        .all(db.conn())
+        .all(&db.everybody())
         .await?)
 }
 
 /// The scope's own partner.
 pub async fn current(scope: &Scope) -> Result<Partner> {
     partner::Entity::find_by_id(scope.partner())
-        .one(scope.db().conn())
+        .one(&scope.conn())
         .await?
         .ok_or_else(|| Error::Stored("the scope's partner does not exist".into()))
 }
@@ -80,7 +80,7 @@ pub async fn edit(scope: &Scope, name: &str, contact: &str) -> Result<()> {
 /// # Errors
 /// [`Error::Invalid`] for an empty or over-long name.
 pub async fn create(db: &Db, keyring: &Keyring, name: &str) -> Result<PartnerId> {
-    let tx = db.begin().await?;
+    let tx = db.everybody_writer().begin().await?;
     let id = create_in(&tx, db, keyring, name).await?;
     tx.commit().await?;
     Ok(id)
@@ -132,7 +132,7 @@ async fn create_in(tx: &Tx, db: &Db, keyring: &Keyring, name: &str) -> Result<Pa
 /// The one-time token that opens `/setup`, made anew; only its hash is kept. `None` once a partner
 /// exists.
 pub async fn new_setup_token(db: &Db) -> Result<Option<String>> {
-    let tx = db.begin().await?;
+    let tx = db.everybody_writer().begin().await?;
     if partner::Entity::find().count(&tx.conn).await? > 0 {
         return Ok(None);
     }
@@ -150,7 +150,7 @@ pub async fn new_setup_token(db: &Db) -> Result<Option<String>> {
 
 /// Whether the token opens `/setup` now.
 pub async fn setup_token_is_valid(db: &Db, token: &str) -> Result<bool> {
-    setup_token_in(db.conn(), token).await
+    setup_token_in(&db.conn(), token).await
 }
 
 async fn setup_token_in(conn: &impl ConnectionTrait, token: &str) -> Result<bool> {
@@ -175,7 +175,7 @@ pub async fn set_up(
     email: &str,
     password_hash: &str,
 ) -> Result<(PartnerId, MemberId)> {
-    let tx = db.begin().await?;
+    let tx = db.everybody_writer().begin().await?;
     let taken = execute(
         &tx.conn,
         "DELETE FROM setup_tokens WHERE token_hash = $1",

@@ -22,7 +22,7 @@ pub async fn list(db: &Db, member: MemberId) -> Result<Vec<Passkey>> {
     Ok(passkey::Entity::find()
         .filter(passkey::Column::MemberId.eq(member))
         .order_by_asc(passkey::Column::CreatedAt)
-        .all(db.conn())
+        .all(&db.conn())
         .await?)
 }
 
@@ -30,7 +30,7 @@ pub async fn list(db: &Db, member: MemberId) -> Result<Vec<Passkey>> {
 pub async fn by_credential(db: &Db, credential_id: &str) -> Result<Option<Passkey>> {
     Ok(passkey::Entity::find()
         .filter(passkey::Column::CredentialId.eq(credential_id.trim_end_matches('=')))
-        .one(db.conn())
+        .one(&db.conn())
         .await?)
 }
 
@@ -100,7 +100,7 @@ pub async fn add(
 /// so that one answer of it counts once.
 pub async fn used(db: &Db, passkey: &Passkey, credential: &str) -> Result<bool> {
     let changed = execute(
-        db.writer(),
+        &db.writer(),
         "UPDATE passkeys SET credential = $1, used_at = $2 WHERE id = $3 AND credential = $4",
         vec![
             credential.into(),

@@ -22,7 +22,7 @@ fn normal(code: &str) -> String {
 /// Codes that are left.
 pub async fn left(db: &Db, member: MemberId) -> Result<i64> {
     let row = query_one(
-        db.conn(),
+        &db.conn(),
         "SELECT COUNT(*) AS n FROM recovery_codes WHERE member_id = $1 AND used_at IS NULL",
         vec![member.into()],
     )
@@ -75,7 +75,7 @@ pub(crate) async fn renew_in(tx: &Tx, member: MemberId) -> Result<Vec<Secret>> {
 /// Uses a code; answers whether it was one that was left.
 pub async fn redeem(db: &Db, member: MemberId, code: &str) -> Result<bool> {
     let used = execute(
-        db.writer(),
+        &db.writer(),
         "UPDATE recovery_codes SET used_at = $1
          WHERE member_id = $2 AND code_hash = $3 AND used_at IS NULL",
         vec![

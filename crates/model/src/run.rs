@@ -282,13 +282,13 @@ pub async fn list(scope: &Scope, filter: &Filter, window: Window) -> Result<List
         query = query.filter(Column::State.is_in(filter.states.iter().copied()));
     }
     Ok(Listing {
-        total: query.clone().count(scope.db().conn()).await?,
+        total: query.clone().count(&scope.conn()).await?,
         rows: query
             .order_by_desc(Column::CreatedAt)
             .order_by_desc(Column::Number)
             .offset(window.offset)
             .limit(window.limit)
-            .all(scope.db().conn())
+            .all(&scope.conn())
             .await?,
     })
 }
@@ -302,7 +302,7 @@ pub async fn counts(scope: &Scope) -> Result<HashMap<RunState, i64>> {
         .column_as(Column::Id.count(), "runs")
         .group_by(Column::State)
         .into_tuple()
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?;
     Ok(rows.into_iter().collect())
 }
@@ -313,7 +313,7 @@ pub async fn oldest_waiting(scope: &Scope) -> Result<Option<Run>> {
         .find::<Entity>()
         .filter(Column::State.eq(RunState::Queued))
         .order_by_asc(Column::CreatedAt)
-        .one(scope.db().conn())
+        .one(&scope.conn())
         .await?)
 }
 
@@ -322,7 +322,7 @@ pub async fn get(scope: &Scope, id: RunId) -> Result<Option<Run>> {
     Ok(scope
         .find::<Entity>()
         .filter(Column::Id.eq(id))
-        .one(scope.db().conn())
+        .one(&scope.conn())
         .await?)
 }
 
@@ -332,7 +332,7 @@ pub async fn collectors(scope: &Scope, run: &Run) -> Result<Vec<RunCollector>> {
         .filter(run_collector::Column::PartnerId.eq(scope.partner()))
         .filter(run_collector::Column::RunId.eq(run.id))
         .order_by_asc(run_collector::Column::Position)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?)
 }
 
@@ -340,7 +340,7 @@ pub async fn collectors(scope: &Scope, run: &Run) -> Result<Vec<RunCollector>> {
 pub async fn newest_by_mapping(scope: &Scope, kind: RunKind) -> Result<HashMap<MappingId, Run>> {
     let mut ids = Vec::new();
     for row in query_all(
-        scope.db().conn(),
+        &scope.conn(),
         "SELECT mapping_id, MAX(number) AS number FROM runs
          WHERE partner_id = $1 AND kind = $2 GROUP BY mapping_id",
         vec![scope.partner().into(), kind.as_str().into()],
@@ -354,7 +354,7 @@ pub async fn newest_by_mapping(scope: &Scope, kind: RunKind) -> Result<HashMap<M
         for run in scope
             .find::<Entity>()
             .filter(Column::Number.is_in(chunk.iter().copied()))
-            .all(scope.db().conn())
+            .all(&scope.conn())
             .await?
         {
             runs.insert(run.mapping_id, run);

@@ -81,6 +81,6 @@ pub async fn newest(scope: &Scope, run: &Run, limit: u64) -> Result<Vec<RunEvent
         .filter(Column::RunId.eq(run.id))
         .order_by_desc(Column::Seq)
         .limit(limit)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?)
 }

@@ -7,7 +7,11 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait},
 };
 
-use crate::{CompanyId, Db, Error, MemberId, PartnerId, Result, Role, Timestamp, db::Tx, entity};
+use crate::{
+    CompanyId, Db, Error, MemberId, PartnerId, Result, Role, Timestamp,
+    db::{Conn, Tx},
+    entity,
+};
 
 /// Who acts, as the audit log names them.
 #[derive(Debug, Clone)]
@@ -156,6 +160,21 @@ impl Scope {
         begin_for(&self.db, self.partner).await
     }
 
+    /// Begins a write that does not wait for the partner's turn; it may take no audit row.
+    pub(crate) async fn begin_beside(&self) -> Result<Tx> {
+        self.db.begin_of(self.partner).await
+    }
+
+    /// Reads of the partner's rows.
+    pub(crate) fn conn(&self) -> Conn {
+        self.db.conn_of(self.partner)
+    }
+
+    /// Where a write of one statement goes.
+    pub(crate) fn writer(&self) -> Conn {
+        self.db.writer_of(self.partner)
+    }
+
     pub(crate) fn find<E: Owned>(&self) -> Select<E> {
         E::find().filter(self.condition::<E>())
     }
@@ -206,7 +225,7 @@ impl Owned for entity::company::Entity {
 /// Begins a write that takes the partner's row first; see [`Scope::begin`]. A weaker lock than
 /// `FOR UPDATE`, which would wait for every row that names the partner as it is inserted.
 pub(crate) async fn begin_for(db: &Db, partner: PartnerId) -> Result<Tx> {
-    let tx = db.begin().await?;
+    let tx = db.begin_of(partner).await?;
     if db.kind() == "postgres" {
         crate::db::query_one(
             &tx.conn,

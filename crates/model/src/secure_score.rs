@@ -135,7 +135,7 @@ pub async fn days(scope: &Scope, mapping: MappingId) -> Result<Vec<SecureScore>>
         .find::<secure_score::Entity>()
         .filter(seen.condition::<secure_score::Entity>())
         .order_by_asc(secure_score::Column::Day)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?)
 }
 
@@ -147,7 +147,7 @@ pub async fn newest(scope: &Scope, company: CompanyId) -> Result<Vec<SecureScore
         .find::<secure_score::Entity>()
         .filter(seen.condition::<secure_score::Entity>())
         .order_by_asc(secure_score::Column::Day)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?
     {
         newest.insert(score.mapping_id, score);
@@ -164,7 +164,7 @@ pub async fn newest_of_all(scope: &Scope) -> Result<HashMap<MappingId, SecureSco
         .find::<secure_score::Entity>()
         .filter(secure_score::Column::Day.gte(since))
         .order_by_asc(secure_score::Column::Day)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?
     {
         let published = seen.generation(score.mapping_id);
@@ -177,7 +177,7 @@ pub async fn newest_of_all(scope: &Scope) -> Result<HashMap<MappingId, SecureSco
 
 /// Controls of a mapping on its newest scored day, those with most points to win first.
 pub async fn controls(scope: &Scope, mapping: MappingId) -> Result<Vec<Control>> {
-    let conn = scope.db().conn();
+    let conn = &scope.conn();
     let seen = Snapshot::of_mapping(scope, mapping, RunKind::SecureScore).await?;
     let newest_day = scope
         .find::<control_score::Entity>()

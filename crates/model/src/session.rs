@@ -77,7 +77,7 @@ pub struct Begin<'a> {
 
 /// Begins a session for a member with one of their partners; answers the cookie's token.
 pub async fn begin(db: &Db, begin: Begin<'_>) -> Result<String> {
-    let tx = db.begin().await?;
+    let tx = db.begin_of(begin.partner).await?;
     let token = begin_in(&tx, db, &begin, "session.begin").await?;
     tx.commit().await?;
     Ok(token)
@@ -135,7 +135,7 @@ pub async fn resume(db: &Db, token: &str, address: &str) -> Result<Option<Princi
     let hash = keys::fingerprint(token);
     let now = db.clock().now();
     let Some(found) = session::Entity::find_by_id(hash.clone())
-        .one(db.conn())
+        .one(&db.conn())
         .await?
     else {
         return Ok(None);
@@ -143,12 +143,17 @@ pub async fn resume(db: &Db, token: &str, address: &str) -> Result<Option<Princi
     if found.expires_at <= now || found.seen_at.plus_minutes(IDLE_MINUTES) <= now {
         return Ok(None);
     }
-    let Some(membership) = active_membership(db.conn(), found.partner_id, found.member_id).await?
+    let Some(membership) = active_membership(
+        &db.conn_of(found.partner_id),
+        found.partner_id,
+        found.member_id,
+    )
+    .await?
     else {
         return Ok(None);
     };
     let Some(member) = member::Entity::find_by_id(found.member_id)
-        .one(db.conn())
+        .one(&db.conn())
         .await?
     else {
         return Ok(None);
@@ -156,7 +161,7 @@ pub async fn resume(db: &Db, token: &str, address: &str) -> Result<Option<Princi
     // Once a minute is enough to know when it was last used.
     if found.seen_at.plus_ms(60_000) <= now {
         execute(
-            db.writer(),
+            &db.writer(),
             "UPDATE sessions SET seen_at = $1, address = $2 WHERE token_hash = $3",
             vec![now.into(), address.into(), hash.into()],
         )
@@ -189,7 +194,7 @@ pub async fn list(principal: &Principal) -> Result<Vec<Session>> {
         .filter(session::Column::ExpiresAt.gt(now))
         .filter(session::Column::SeenAt.gt(now.plus_minutes(-IDLE_MINUTES)))
         .order_by_desc(session::Column::SeenAt)
-        .all(db.conn())
+        .all(&db.conn())
         .await?)
 }
 
@@ -359,13 +364,13 @@ pub async fn switch(
                 .into(),
         ));
     }
-    if active_membership(db.conn(), partner, principal.member.id)
+    if active_membership(&db.conn_of(partner), partner, principal.member.id)
         .await?
         .is_none()
     {
         return Ok(None);
     }
-    let tx = db.begin().await?;
+    let tx = db.begin_of(partner).await?;
     execute(
         &tx.conn,
         "DELETE FROM sessions WHERE id = $1",
@@ -400,7 +405,7 @@ pub async fn switch(
 pub async fn prune(db: &Db) -> Result<()> {
     let now = db.clock().now();
     execute(
-        db.writer(),
+        &db.writer(),
         "DELETE FROM sessions WHERE expires_at <= $1 OR seen_at <= $2",
         vec![now.into(), now.plus_minutes(-IDLE_MINUTES).into()],
     )

@@ -89,7 +89,7 @@ pub async fn begin_step(
 ) -> Result<String> {
     let token = keys::random_token()?;
     execute(
-        db.writer(),
+        &db.writer(),
         "INSERT INTO sign_in_steps (token_hash, kind, member_id, state, expires_at)
          VALUES ($1, $2, $3, $4, $5)",
         vec![
@@ -107,7 +107,7 @@ pub async fn begin_step(
 /// The open step behind a token, or `None` when it is unknown, ended, expired or of another kind.
 pub async fn step(db: &Db, kind: &'static str, token: &str) -> Result<Option<Step>> {
     let row = query_one(
-        db.conn(),
+        &db.conn(),
         "SELECT member_id, state FROM sign_in_steps
          WHERE token_hash = $1 AND kind = $2 AND expires_at > $3",
         vec![
@@ -123,7 +123,7 @@ pub async fn step(db: &Db, kind: &'static str, token: &str) -> Result<Option<Ste
 /// Ends a step and answers it; only one of many who ask at once gets it.
 pub async fn take_step(db: &Db, kind: &'static str, token: &str) -> Result<Option<Step>> {
     let row = query_one(
-        db.writer(),
+        &db.writer(),
         "DELETE FROM sign_in_steps WHERE token_hash = $1 AND kind = $2 AND expires_at > $3
          RETURNING member_id, state",
         vec![
@@ -166,13 +166,13 @@ pub async fn change_password(principal: &Principal, password_hash: &str) -> Resu
 pub(crate) async fn prune(db: &Db) -> Result<()> {
     let now = db.clock().now();
     execute(
-        db.writer(),
+        &db.writer(),
         "DELETE FROM sign_in_failures WHERE window_start <= $1",
         vec![now.plus_ms(-2 * WINDOW_MS).into()],
     )
     .await?;
     execute(
-        db.writer(),
+        &db.writer(),
         "DELETE FROM sign_in_steps WHERE expires_at <= $1",
         vec![now.into()],
     )

@@ -147,7 +147,7 @@ pub async fn of_partner(db: &Db, partner: PartnerId) -> Result<Vec<SignInProvide
         .filter(sign_in_provider::Column::PartnerId.eq(partner))
         .filter(sign_in_provider::Column::RemovedAt.is_null())
         .order_by_asc(sign_in_provider::Column::CreatedAt)
-        .all(db.conn())
+        .all(&db.conn_of(partner))
         .await?)
 }
 
@@ -157,7 +157,7 @@ pub async fn listed(db: &Db) -> Result<Vec<SignInProvider>> {
         .filter(sign_in_provider::Column::IsListed.eq(1))
         .filter(sign_in_provider::Column::RemovedAt.is_null())
         .order_by_asc(sign_in_provider::Column::Name)
-        .all(db.conn())
+        .all(&db.everybody())
         .await?)
 }
 
@@ -166,14 +166,14 @@ pub async fn get(db: &Db, id: SignInProviderId) -> Result<Option<SignInProvider>
     Ok(sign_in_provider::Entity::find()
         .filter(sign_in_provider::Column::Id.eq(id))
         .filter(sign_in_provider::Column::RemovedAt.is_null())
-        .one(db.conn())
+        .one(&db.everybody())
         .await?)
 }
 
 /// The provider's client secret, for the one request that redeems a code.
 pub async fn secret(db: &Db, keyring: &Keyring, provider: &SignInProvider) -> Result<Secret> {
     let (data_key, _) = partner::data_key(
-        db.conn(),
+        &db.conn_of(provider.partner_id),
         keyring,
         provider.partner_id,
         Some(provider.key_version),
@@ -235,18 +235,19 @@ pub async fn member_of(
     provider: &SignInProvider,
     subject: &str,
 ) -> Result<Option<Member>> {
+    let conn = &db.conn_of(provider.partner_id);
     let key = (provider.partner_id, provider.id, subject.to_owned());
-    let Some(found) = identity::Entity::find_by_id(key).one(db.conn()).await? else {
+    let Some(found) = identity::Entity::find_by_id(key).one(conn).await? else {
         return Ok(None);
     };
-    if active_membership(db.conn(), provider.partner_id, found.member_id)
+    if active_membership(conn, provider.partner_id, found.member_id)
         .await?
         .is_none()
     {
         return Ok(None);
     }
     execute(
-        db.writer(),
+        &db.writer_of(provider.partner_id),
         "UPDATE identities SET used_at = $1
          WHERE partner_id = $2 AND provider_id = $3 AND subject = $4",
         vec![
@@ -258,7 +259,7 @@ pub async fn member_of(
     )
     .await?;
     Ok(member::Entity::find_by_id(found.member_id)
-        .one(db.conn())
+        .one(&db.conn())
         .await?)
 }
 
@@ -338,7 +339,7 @@ pub struct Linked {
 /// The person's accounts at the providers of the partner that they are signed in to.
 pub async fn linked(principal: &Principal) -> Result<Vec<Linked>> {
     let rows = query_all(
-        principal.scope.db().conn(),
+        &principal.scope.conn(),
         "SELECT i.provider_id, i.subject, i.username, p.name FROM identities i
          JOIN sign_in_providers p ON p.partner_id = i.partner_id AND p.id = i.provider_id
          WHERE i.partner_id = $1 AND i.member_id = $2 ORDER BY i.created_at",

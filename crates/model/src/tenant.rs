@@ -160,8 +160,9 @@ pub async fn note_permissions(scope: &Scope, id: TenantId, granted: &[String]) -
         id.into(),
     ];
     // Most syncs find what the last one found: that needs no turn at the audit log.
+    let conn = scope.writer();
     let same = execute(
-        scope.db().writer(),
+        &conn,
         "UPDATE tenants SET permissions_checked_at = $2
          WHERE partner_id = $3 AND id = $4 AND granted_permissions = $1",
         values.clone(),
@@ -197,7 +198,7 @@ pub async fn list(scope: &Scope, credential: Option<CredentialId>) -> Result<Vec
     Ok(query
         .order_by_asc(Column::DisplayName)
         .order_by_asc(Column::DirectoryId)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?)
 }
 
@@ -206,7 +207,7 @@ pub async fn get(scope: &Scope, id: TenantId) -> Result<Option<Tenant>> {
     Ok(scope
         .find::<Entity>()
         .filter(Column::Id.eq(id))
-        .one(scope.db().conn())
+        .one(&scope.conn())
         .await?)
 }
 
@@ -215,7 +216,7 @@ pub async fn unmapped(scope: &Scope, credential: CredentialId) -> Result<Vec<Ten
     let mapped: Vec<DirectoryId> = mapping::Entity::find()
         .filter(mapping::Column::PartnerId.eq(scope.partner()))
         .filter(mapping::Column::DeletedAt.is_null())
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?
         .into_iter()
         .map(|m| m.directory_id)

@@ -25,7 +25,7 @@ fn place(member: MemberId) -> Place<'static> {
 
 /// Whether the member has an app that was confirmed with a code.
 pub async fn is_confirmed(db: &Db, member: MemberId) -> Result<bool> {
-    let found = totp::Entity::find_by_id(member).one(db.conn()).await?;
+    let found = totp::Entity::find_by_id(member).one(&db.conn()).await?;
     Ok(found.is_some_and(|t| t.confirmed_at.is_some()))
 }
 
@@ -46,7 +46,7 @@ pub async fn enrol(principal: &Principal, keyring: &Keyring) -> Result<Zeroizing
     principal.require_own_sign_in()?;
     let db = principal.scope.db();
     let member = principal.member.id;
-    if let Some(found) = totp::Entity::find_by_id(member).one(db.conn()).await? {
+    if let Some(found) = totp::Entity::find_by_id(member).one(&db.conn()).await? {
         if found.confirmed_at.is_some() {
             return Err(Error::Conflict(
                 "An authenticator app is set up already. Remove it first.".into(),
@@ -119,7 +119,7 @@ async fn redeem(
     code: &str,
     enrolling: bool,
 ) -> Result<bool> {
-    let Some(row) = totp::Entity::find_by_id(member).one(db.conn()).await? else {
+    let Some(row) = totp::Entity::find_by_id(member).one(&db.conn()).await? else {
         return Ok(false);
     };
     if row.confirmed_at.is_none() != enrolling {
@@ -131,7 +131,7 @@ async fn redeem(
     };
     // Of two who send the same code at once, one gets it.
     let taken = execute(
-        db.writer(),
+        &db.writer(),
         "UPDATE totps SET last_step = $1 WHERE member_id = $2 AND last_step < $1",
         vec![step.into(), member.into()],
     )

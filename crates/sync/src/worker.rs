@@ -31,11 +31,11 @@ struct Task {
 
 /// Makes or upgrades the queue's own tables.
 pub async fn prepare_queue(db: &Db) -> anyhow::Result<()> {
-    match db.pool() {
-        Pool::Sqlite(pool) => SqliteStorage::<()>::migrations().run(pool).await?,
-        Pool::Postgres(pool) => PostgresStorage::<()>::setup(pool).await?,
+    match db.owner_pool() {
+        Pool::Sqlite(pool) => SqliteStorage::<()>::migrations().run(&pool).await?,
+        Pool::Postgres(pool) => PostgresStorage::<()>::setup(&pool).await?,
     }
-    Ok(())
+    Ok(db.grant().await?)
 }
 
 /// The sending side.

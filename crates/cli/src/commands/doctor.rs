@@ -3,9 +3,12 @@
 use std::os::unix::fs::PermissionsExt;
 
 use keys::FileProvider;
-use model::{Clock, Db, audit, partner};
+use model::{audit, partner};
 
-use crate::config::{Config, Options};
+use crate::{
+    config::{Config, Options},
+    installation::database,
+};
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut healthy = true;
@@ -52,7 +55,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let exists = !config.database_url.starts_with("sqlite:")
         || std::path::Path::new(config.database_url.trim_start_matches("sqlite:")).exists();
     if exists {
-        match Db::connect(&config.database_url, Clock::system()).await {
+        match database(&config).await {
             Err(error) => say("database", Err(error.to_string())),
             Ok(db) => {
                 say(

@@ -109,7 +109,7 @@ fn place(row: Uuid) -> Place<'static> {
 pub async fn signing_key(db: &Db, keyring: &Keyring) -> Result<SigningKey> {
     for _ in 0..2 {
         let found = query_one(
-            db.conn(),
+            &db.conn(),
             "SELECT row_id, provider_key, wrapped, sealed FROM signing_keys
              ORDER BY created_at DESC, id LIMIT 1",
             vec![],
@@ -131,7 +131,7 @@ pub async fn signing_key(db: &Db, keyring: &Keyring) -> Result<SigningKey> {
         let (wrapped, sealed) = keyring.seal_alone(place(id.0), &bytes)?;
         // Of two processes that start at once, the first one's is everybody's.
         execute(
-            db.writer(),
+            &db.writer(),
             "INSERT INTO signing_keys (id, row_id, public_key, provider_key, wrapped, sealed, created_at)
              SELECT $1, $2, $3, $4, $5, $6, $7
              WHERE NOT EXISTS (SELECT 1 FROM signing_keys)",
@@ -153,7 +153,7 @@ pub async fn signing_key(db: &Db, keyring: &Keyring) -> Result<SigningKey> {
 /// Public keys that ever signed: `(id, base64url)`.
 pub async fn public_keys(db: &Db) -> Result<Vec<(String, String)>> {
     let rows = query_all(
-        db.conn(),
+        &db.conn(),
         "SELECT id, public_key FROM signing_keys ORDER BY created_at",
         vec![],
     )
@@ -168,7 +168,7 @@ pub async fn public_keys(db: &Db) -> Result<Vec<(String, String)>> {
 pub async fn make(db: &Db, keyring: &Keyring) -> Result<usize> {
     let now = db.clock().now();
     let due = query_all(
-        db.conn(),
+        &db.everybody(),
         "SELECT p.id, p.audit_seq, p.audit_head FROM partners p
          WHERE p.audit_seq > 0 AND NOT EXISTS (
             SELECT 1 FROM audit_checkpoints c WHERE c.partner_id = p.id
@@ -191,7 +191,7 @@ pub async fn make(db: &Db, keyring: &Keyring) -> Result<usize> {
         };
         checkpoint.signature = key.sign(checkpoint.message().as_bytes());
         execute(
-            db.writer(),
+            &db.writer_of(checkpoint.partner),
             "INSERT INTO audit_checkpoints (partner_id, seq, head, at, key_id, signature)
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
             vec![
@@ -211,7 +211,7 @@ pub async fn make(db: &Db, keyring: &Keyring) -> Result<usize> {
 /// All checkpoints of a partner, oldest first.
 pub async fn list(db: &Db, partner: PartnerId) -> Result<Vec<Checkpoint>> {
     let rows = query_all(
-        db.conn(),
+        &db.conn_of(partner),
         "SELECT partner_id, seq, head, at, key_id, signature FROM audit_checkpoints
          WHERE partner_id = $1 ORDER BY seq",
         vec![partner.into()],
@@ -223,7 +223,7 @@ pub async fn list(db: &Db, partner: PartnerId) -> Result<Vec<Checkpoint>> {
 /// Checkpoints that were not taken elsewhere yet, oldest first, at most a thousand.
 pub async fn unexported(db: &Db) -> Result<Vec<Checkpoint>> {
     let rows = query_all(
-        db.conn(),
+        &db.everybody(),
         "SELECT partner_id, seq, head, at, key_id, signature FROM audit_checkpoints
          WHERE exported_at IS NULL ORDER BY at, partner_id, seq LIMIT 1000",
         vec![],
@@ -237,7 +237,7 @@ pub async fn exported(db: &Db, checkpoints: &[Checkpoint]) -> Result<()> {
     let now = db.clock().now();
     for checkpoint in checkpoints {
         execute(
-            db.writer(),
+            &db.writer_of(checkpoint.partner),
             "UPDATE audit_checkpoints SET exported_at = $1 WHERE partner_id = $2 AND seq = $3",
             vec![now.into(), checkpoint.partner.into(), checkpoint.seq.into()],
         )

@@ -58,12 +58,12 @@ pub async fn list(scope: &Scope, filter: &Filter, window: Window) -> Result<List
     scope.require_everywhere(Role::Auditor)?;
     let query = filtered(scope, filter);
     Ok(Listing {
-        total: query.clone().count(scope.db().conn()).await?,
+        total: query.clone().count(&scope.conn()).await?,
         rows: query
             .order_by_desc(Column::Seq)
             .offset(window.offset)
             .limit(window.limit)
-            .all(scope.db().conn())
+            .all(&scope.conn())
             .await?,
     })
 }
@@ -86,7 +86,7 @@ pub async fn older(
     Ok(query
         .order_by_desc(Column::Seq)
         .limit(limit)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?)
 }
 
@@ -94,7 +94,7 @@ pub async fn older(
 pub async fn actions(scope: &Scope) -> Result<Vec<String>> {
     scope.require_everywhere(Role::Auditor)?;
     let rows = query_all(
-        scope.db().conn(),
+        &scope.conn(),
         "SELECT DISTINCT action FROM audit_rows WHERE partner_id = $1 ORDER BY action",
         vec![scope.partner().into()],
     )

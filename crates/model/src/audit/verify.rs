@@ -32,7 +32,7 @@ pub async fn verify(
     let broken = |seq, why| Ok(Err(Broken { seq, why }));
     // The end is read first: rows that come while the chain is walked are no fault of it.
     let head = query_one(
-        db.conn(),
+        &db.conn_of(partner),
         "SELECT audit_seq, audit_head FROM partners WHERE id = $1",
         vec![partner.into()],
     )
@@ -56,7 +56,7 @@ pub async fn verify(
             .order_by_asc(audit_row::Column::Seq)
             .filter(audit_row::Column::Seq.lte(length))
             .limit(1000)
-            .all(db.conn())
+            .all(&db.conn_of(partner))
             .await?;
         if rows.is_empty() {
             return broken(seq + 1, "rows are missing at the end");
@@ -122,6 +122,6 @@ pub async fn verify(
 }
 
 async fn number(db: &Db, partner: PartnerId, sql: &str) -> Result<i64> {
-    let row = query_one(db.conn(), sql, vec![partner.into()]).await?;
+    let row = query_one(&db.conn_of(partner), sql, vec![partner.into()]).await?;
     Ok(row.map_or(Ok(0), |row| row.try_get("", "n"))?)
 }

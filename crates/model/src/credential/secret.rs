@@ -163,7 +163,7 @@ pub async fn list(scope: &Scope, credential: CredentialId) -> Result<Vec<SecretF
         .filter(Column::CredentialId.eq(credential))
         .filter(Column::Kind.ne(SecretKind::RefreshToken))
         .order_by_desc(Column::CreatedAt)
-        .all(scope.db().conn())
+        .all(&scope.conn())
         .await?;
     rows.sort_by_key(|r| match r.state {
         SecretState::Current => 0,
@@ -188,7 +188,7 @@ pub async fn list(scope: &Scope, credential: CredentialId) -> Result<Vec<SecretF
 /// Opens what token requests are made with: current, then previous; the application's own and
 /// refresh tokens alike. Empty when the credential is gone or revoked.
 pub async fn open(scope: &Scope, keyring: &Keyring, id: CredentialId) -> Result<Vec<Opened>> {
-    let conn = scope.db().conn();
+    let conn = &scope.conn();
     let live = credential::Entity::find_by_id((scope.partner(), id))
         .filter(credential::Column::RevokedAt.is_null())
         .one(conn)
@@ -229,13 +229,13 @@ async fn find(scope: &Scope, id: CredentialSecretId) -> Result<Option<Model>> {
     Ok(scope
         .find::<Entity>()
         .filter(Column::Id.eq(id))
-        .one(scope.db().conn())
+        .one(&scope.conn())
         .await?)
 }
 
 async fn open_row(scope: &Scope, keyring: &Keyring, row: Model) -> Result<Opened> {
     let (data_key, _) = partner::data_key(
-        scope.db().conn(),
+        &scope.conn(),
         keyring,
         scope.partner(),
         Some(row.key_version),
@@ -482,7 +482,7 @@ pub async fn note_expiry(
 pub async fn retire(db: &Db) -> Result<()> {
     let before = db.clock().now().plus_minutes(-KEEP_MINUTES);
     let gone = execute(
-        db.writer(),
+        &db.everybody_writer(),
         "DELETE FROM credential_secrets WHERE state = 'previous' AND replaced_at <= $1",
         vec![before.into()],
     )

@@ -75,7 +75,7 @@ fn from_row(row: &sea_orm::QueryResult) -> Result<(MappingId, String, Collection
 /// The collections of a mapping that was read through the scope.
 pub async fn collections(scope: &Scope, mapping: MappingId) -> Result<HashMap<String, Collection>> {
     query_all(
-        scope.db().conn(),
+        &scope.conn(),
         "SELECT * FROM collections WHERE partner_id = $1 AND mapping_id = $2",
         vec![scope.partner().into(), mapping.into()],
     )
@@ -91,7 +91,7 @@ pub async fn holds(scope: &Scope, company: CompanyId) -> Result<Vec<Hold>> {
         return Ok(vec![]);
     }
     let rows = query_all(
-        scope.db().conn(),
+        &scope.conn(),
         "SELECT c.* FROM collections c
          JOIN mappings m ON m.partner_id = c.partner_id AND m.id = c.mapping_id
          WHERE c.partner_id = $1 AND m.company_id = $2 AND m.deleted_at IS NULL

@@ -33,7 +33,7 @@ pub async fn resources(lease: &Lease) -> Result<Vec<String>> {
     let mut values = keys(lease);
     values.push(lease.published().into());
     query_all(
-        lease.scope().db().conn(),
+        &lease.scope().conn(),
         "SELECT id FROM service_principals
          WHERE partner_id = $1 AND mapping_id = $2 AND since <= $3 AND until > $3
             AND app_roles <> '{}' ORDER BY id",
@@ -50,7 +50,7 @@ pub async fn newest_score_day(lease: &Lease) -> Result<Option<String>> {
     let mut values = keys(lease);
     values.push(lease.published().into());
     let row = query_one(
-        lease.scope().db().conn(),
+        &lease.scope().conn(),
         "SELECT MAX(day) AS day FROM secure_scores
          WHERE partner_id = $1 AND mapping_id = $2 AND since <= $3 AND until > $3",
         values,
@@ -62,7 +62,7 @@ pub async fn newest_score_day(lease: &Lease) -> Result<Option<String>> {
 /// Number of users that readers see: the tenant's limit depends on them.
 pub async fn users(lease: &Lease) -> Result<i64> {
     present(
-        lease.scope().db().conn(),
+        &lease.scope().conn(),
         lease,
         <super::UserRow as Object>::TABLE,
     )

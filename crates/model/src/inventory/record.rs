@@ -189,7 +189,7 @@ pub async fn list(
     sort: Option<Sort>,
     window: Window,
 ) -> Result<Listing<Record>> {
-    let conn = scope.db().conn();
+    let conn = &scope.conn();
     let (condition, values) = condition(table, snapshot, wanted, search);
     let total = total(scope, &condition, values.clone()).await?;
     let sort = sort.unwrap_or(Sort {
@@ -215,7 +215,7 @@ pub async fn list(
 
 async fn total(scope: &Scope, condition: &str, values: Vec<Value>) -> Result<u64> {
     let sql = format!("SELECT COUNT(*) AS n {condition}");
-    let n: i64 = query_one(scope.db().conn(), &sql, values)
+    let n: i64 = query_one(&scope.conn(), &sql, values)
         .await?
         .map_or(Ok(0), |row| row.try_get("", "n"))?;
     Ok(u64::try_from(n).unwrap_or_default())
@@ -275,7 +275,7 @@ async fn versions(
         return Ok(vec![]);
     }
     let rows = query_all(
-        scope.db().conn(),
+        &scope.conn(),
         &format!(
             "SELECT t.* FROM {} t WHERE t.partner_id = $1 AND t.company_id = $2 AND t.id = $3
                 AND t.until > t.since ORDER BY t.mapping_id, t.since",

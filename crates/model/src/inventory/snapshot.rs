@@ -26,7 +26,7 @@ impl Snapshot {
             });
         }
         let rows = query_all(
-            scope.db().conn(),
+            &scope.conn(),
             "SELECT s.mapping_id, s.published FROM snapshots s
              JOIN mappings m ON m.partner_id = s.partner_id AND m.id = s.mapping_id
              WHERE s.partner_id = $1 AND m.company_id = $2 AND s.kind = $3
@@ -40,7 +40,7 @@ impl Snapshot {
     /// Of all mappings in scope.
     pub async fn of_all(scope: &Scope, kind: RunKind) -> Result<Self> {
         let rows = query_all(
-            scope.db().conn(),
+            &scope.conn(),
             "SELECT s.mapping_id, s.published, m.company_id FROM snapshots s
              JOIN mappings m ON m.partner_id = s.partner_id AND m.id = s.mapping_id
              WHERE s.partner_id = $1 AND s.kind = $2 ORDER BY s.mapping_id",
@@ -82,7 +82,7 @@ impl Snapshot {
     /// Of one mapping, which was read through the scope.
     pub async fn of_mapping(scope: &Scope, mapping: MappingId, kind: RunKind) -> Result<Self> {
         let rows = query_all(
-            scope.db().conn(),
+            &scope.conn(),
             "SELECT mapping_id, published FROM snapshots
              WHERE partner_id = $1 AND mapping_id = $2 AND kind = $3",
             vec![scope.partner().into(), mapping.into(), kind.as_str().into()],
@@ -123,11 +123,11 @@ impl Snapshot {
 
     /// For SQL: the same of the table with this alias, its parameters appended to `values`.
     pub(crate) fn sql(&self, alias: &str, values: &mut Vec<Value>) -> String {
-        if self.published.is_empty() {
-            return "1 = 0".into();
-        }
         values.push(self.partner.into());
         let partner = values.len();
+        if self.published.is_empty() {
+            return format!("({alias}.partner_id = ${partner} AND 1 = 0)");
+        }
         let any: Vec<String> = self
             .published
             .iter()
@@ -147,7 +147,7 @@ impl Snapshot {
     /// For SQL: whether a joined version of the same mapping as `of` is one to see.
     pub(crate) fn joined(&self, alias: &str, of: &str, values: &mut Vec<Value>) -> String {
         if self.published.is_empty() {
-            return "1 = 0".into();
+            return format!("({alias}.partner_id = {of}.partner_id AND 1 = 0)");
         }
         let published = match self.published.as_slice() {
             [(_, published)] => {

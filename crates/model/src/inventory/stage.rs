@@ -17,7 +17,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::{Collection, TABLES, Table, publish, write};
 use crate::{
     Error, Result, RunState, Timestamp,
-    db::{Tx, execute},
+    db::Tx,
     run::lease::{Beat, Counts, Failure, Lease},
     run_event,
 };
@@ -317,10 +317,7 @@ impl Stage {
             grown.flat_map(|p| p.tables.iter().copied()).collect()
         };
         for table in grown.into_iter().map(|i| TABLES[i].name) {
-            // Housekeeping would do it a minute later, so a failure is not worth more than a line.
-            if let Err(error) = execute(db.conn(), &format!("ANALYZE {table}"), vec![]).await {
-                tracing::debug!(%error, table, "not analysed");
-            }
+            db.analyse(table).await;
         }
     }
 }

@@ -231,7 +231,7 @@ impl Lease {
 
     /// Renews the lease. Called at a third of its life and when a page takes long.
     pub async fn beat(&self) -> Result<Beat> {
-        let tx = self.scope.db().begin().await?;
+        let tx = self.scope.begin_beside().await?;
         let beat = self.beat_in(&tx).await?;
         tx.commit().await?;
         Ok(beat)
@@ -265,7 +265,7 @@ impl Lease {
 
     /// Begins a write that goes through only while the lease is held.
     pub(crate) async fn begin(&self) -> Result<Tx> {
-        self.held(self.scope.db().begin().await?).await
+        self.held(self.scope.begin_beside().await?).await
     }
 
     /// The same for a write that ends with an audit row: the partner's row is locked first.

@@ -38,7 +38,7 @@ pub async fn plan(db: &Db) -> Result<usize> {
     let mut planned = 0;
     let mut activity = Activity::default();
     let rows = query_all(
-        db.conn(),
+        &db.everybody(),
         "SELECT m.partner_id, m.id, COALESCE(m.interval_minutes, c.sync_interval_minutes) AS minutes,
                 m.planned_directory, m.planned_secure_score, m.planned_sign_in_activity, c.features,
                 t.cloud, t.client_id, EXISTS (SELECT 1 FROM runs r WHERE r.partner_id = m.partner_id
@@ -291,7 +291,7 @@ pub async fn due(db: &Db) -> Result<Vec<Due>> {
     // Pushed so long ago by the database's clock, the push must have been lost.
     let lost = format!("{} - 60000", db.now_sql());
     let outstanding: i64 = query_all(
-        db.conn(),
+        &db.everybody(),
         &format!(
             "SELECT COUNT(*) AS n FROM runs WHERE state IN ('queued', 'retrying')
                 AND pushed_attempt = attempt AND pushed_at >= {lost}"
@@ -303,7 +303,7 @@ pub async fn due(db: &Db) -> Result<Vec<Due>> {
     .map_or(Ok(0), |row| row.try_get("", "n"))?;
     let scheduled_too = if outstanding < OUTSTANDING { 0 } else { 1 };
     let rows = query_all(
-        db.conn(),
+        &db.everybody(),
         &format!(
             "SELECT partner_id, id, attempt, priority FROM runs
              WHERE state IN ('queued', 'retrying') AND not_before <= {} AND priority >= $1
@@ -331,7 +331,7 @@ pub async fn mark_pushed(db: &Db, all: &[Due]) -> Result<()> {
     // In the order of their ids: two schedulers may do this at once.
     let mut all = all.to_vec();
     all.sort_unstable_by_key(|due| due.run);
-    let tx = db.begin().await?;
+    let tx = db.everybody_writer().begin().await?;
     for due in all {
         execute(
             &tx.conn,
@@ -352,7 +352,7 @@ pub async fn mark_pushed(db: &Db, all: &[Due]) -> Result<()> {
 pub async fn sweep(db: &Db) -> Result<usize> {
     let dead: Vec<Run> = {
         let rows = query_all(
-            db.conn(),
+            &db.everybody(),
             &format!(
                 "SELECT partner_id, id FROM runs WHERE state = 'running' AND lease_until < {}",
                 db.now_sql()
@@ -363,7 +363,7 @@ pub async fn sweep(db: &Db) -> Result<usize> {
         let mut dead = Vec::new();
         for row in rows {
             let key: (PartnerId, RunId) = (row.try_get("", "partner_id")?, row.try_get("", "id")?);
-            dead.extend(run::Entity::find_by_id(key).one(db.conn()).await?);
+            dead.extend(run::Entity::find_by_id(key).one(&db.conn_of(key.0)).await?);
         }
         dead
     };

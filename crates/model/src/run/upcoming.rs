@@ -45,7 +45,7 @@ pub async fn upcoming(
     if let Some(company) = company {
         mappings = mappings.filter(mapping::Column::CompanyId.eq(company));
     }
-    let mappings = mappings.all(scope.db().conn()).await?;
+    let mappings = mappings.all(&scope.conn()).await?;
     let plans = plans(scope).await?;
     let now = scope.now();
     let mut all = Vec::new();
@@ -77,7 +77,7 @@ pub async fn upcoming(
 /// What the plan knows of each mapping that it syncs.
 async fn plans(scope: &Scope) -> Result<HashMap<MappingId, Plan>> {
     let rows = query_all(
-        scope.db().conn(),
+        &scope.conn(),
         "SELECT m.id, COALESCE(m.interval_minutes, c.sync_interval_minutes) AS minutes,
                 m.planned_directory, m.planned_secure_score, m.planned_sign_in_activity, c.features
          FROM mappings m

@@ -204,7 +204,12 @@ impl Stage {
             return Ok(0);
         }
         let db = self.lease.scope().db();
-        known::present(db.conn(), &self.lease, O::TABLE).await
+        known::present(
+            &db.conn_of(self.lease.run.partner_id),
+            &self.lease,
+            O::TABLE,
+        )
+        .await
     }
 
     async fn push(
