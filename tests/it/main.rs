@@ -25,6 +25,7 @@ mod consent_matrix;
 mod crash;
 mod discovery;
 mod documents;
+mod hardening;
 mod isolation;
 mod links;
 mod main_job;

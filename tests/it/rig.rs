@@ -40,6 +40,10 @@ pub fn free_port() -> u16 {
 pub struct Process(Child);
 
 impl Process {
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// SIGKILL: no handler runs.
     pub fn kill(mut self) {
         self.0.kill().unwrap();
@@ -116,7 +120,7 @@ impl Installation {
         command
     }
 
-    fn data(&self) -> PathBuf {
+    pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
