@@ -56,7 +56,12 @@ fn installed() -> tempfile::TempDir {
 fn serve(folder: &Path) -> Command {
     let mut command = as_server(folder.join("tenantry"));
     command
-        .args(["serve", "--listen", &format!("127.0.0.1:{}", free_port()), "--data-dir"])
+        .args([
+            "serve",
+            "--listen",
+            &format!("127.0.0.1:{}", free_port()),
+            "--data-dir",
+        ])
         .arg(folder.join("data"))
         .current_dir(folder.join("cores"));
     command
@@ -93,12 +98,22 @@ fn nobody_looks_into_the_process() {
     let pid = child.id().to_string();
     // The same user, who may look into every other process of theirs.
     let core = folder.path().join("cores/core");
-    let tried = as_server("gcore").arg("-o").arg(&core).arg(&pid).output().unwrap();
+    let tried = as_server("gcore")
+        .arg("-o")
+        .arg(&core)
+        .arg(&pid)
+        .output()
+        .unwrap();
     assert!(!tried.status.success());
-    let left = std::fs::read_dir(folder.path().join("cores")).unwrap().count();
+    let left = std::fs::read_dir(folder.path().join("cores"))
+        .unwrap()
+        .count();
     assert_eq!(left, 0, "a core was saved");
     for file in ["environ", "mem", "maps"] {
-        let read = as_server("cat").arg(format!("/proc/{pid}/{file}")).output().unwrap();
+        let read = as_server("cat")
+            .arg(format!("/proc/{pid}/{file}"))
+            .output()
+            .unwrap();
         assert!(!read.status.success(), "{file} can be read");
     }
     // It dies as a crash does, and leaves nothing.
@@ -106,8 +121,15 @@ fn nobody_looks_into_the_process() {
     let status = child.wait().unwrap();
     assert_eq!(status.signal(), Some(6));
     assert!(!status.core_dumped());
-    assert_eq!(std::fs::read_dir(folder.path().join("cores")).unwrap().count(), 0);
-    println!("B7: gcore of the same user refused, environ, mem and maps closed; SIGABRT left no core");
+    assert_eq!(
+        std::fs::read_dir(folder.path().join("cores"))
+            .unwrap()
+            .count(),
+        0
+    );
+    println!(
+        "B7: gcore of the same user refused, environ, mem and maps closed; SIGABRT left no core"
+    );
 }
 
 #[test]
@@ -134,7 +156,9 @@ fn it_does_not_start_where_others_may_look() {
 /// Opens the first partner's data key as the product does, from what is stored.
 fn data_key(folder: &Path) -> Vec<u8> {
     let text = std::fs::read_to_string(folder.join("key")).unwrap();
-    let wrapping = data_encoding::BASE64.decode(text.trim().as_bytes()).unwrap();
+    let wrapping = data_encoding::BASE64
+        .decode(text.trim().as_bytes())
+        .unwrap();
     let db = rusqlite::Connection::open(folder.join("tenantry.db")).unwrap();
     let (partner, wrapped): (Vec<u8>, Vec<u8>) = db
         .query_row("SELECT partner_id, wrapped FROM partner_keys", [], |row| {
@@ -149,7 +173,9 @@ fn data_key(folder: &Path) -> Vec<u8> {
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &wrapping).unwrap());
     let nonce = Nonce::try_assume_unique_for_key(&wrapped[1..13]).unwrap();
     let mut body = wrapped[13..].to_vec();
-    key.open_in_place(nonce, Aad::from(aad), &mut body).unwrap().to_vec()
+    key.open_in_place(nonce, Aad::from(aad), &mut body)
+        .unwrap()
+        .to_vec()
 }
 
 #[test]
@@ -175,20 +201,35 @@ fn a_minute_after_its_use_no_data_key_is_in_memory() {
         .await;
         let key = data_key(&rig.data());
         let wrapping = std::fs::read_to_string(rig.data().join("key")).unwrap();
-        let wrapping = data_encoding::BASE64.decode(wrapping.trim().as_bytes()).unwrap();
+        let wrapping = data_encoding::BASE64
+            .decode(wrapping.trim().as_bytes())
+            .unwrap();
         let seconds = number("TENANTRY_SECONDS", 60);
         tokio::time::sleep(Duration::from_secs(u64::try_from(seconds).unwrap())).await;
         let folder = tempfile::tempdir().unwrap();
         let core = folder.path().join("core");
         let pid = server.id();
-        let dumped = Command::new("gcore").arg("-a").arg("-o").arg(&core).arg(pid.to_string()).output().unwrap();
-        assert!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
+        let dumped = Command::new("gcore")
+            .arg("-a")
+            .arg("-o")
+            .arg(&core)
+            .arg(pid.to_string())
+            .output()
+            .unwrap();
+        assert!(
+            dumped.status.success(),
+            "{}",
+            String::from_utf8_lossy(&dumped.stderr)
+        );
         let core = std::fs::read(folder.path().join(format!("core.{pid}"))).unwrap();
         let hits = |needle: &[u8]| core.windows(needle.len()).filter(|w| *w == needle).count();
         // The wrapping key is there, which shows that the dump can be searched.
         assert!(hits(&wrapping) > 0, "the dump is not the server's");
         let found = hits(&key);
-        println!("B7: {seconds} s after the last use {found} copies of the data key in {} MB of memory", core.len() / 1_000_000);
+        println!(
+            "B7: {seconds} s after the last use {found} copies of the data key in {} MB of memory",
+            core.len() / 1_000_000
+        );
         assert_eq!(found, 0);
         server.kill();
     });

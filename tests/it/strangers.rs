@@ -37,14 +37,21 @@ async fn shown(response: Response, id: &str) -> (u16, Vec<(String, String)>, Str
 async fn everything(app: &TestApp) -> String {
     let mut all = String::new();
     for table in migrations::PARTNERS_TABLES {
-        let column = if *table == "partners" { "id" } else { "partner_id" };
+        let column = if *table == "partners" {
+            "id"
+        } else {
+            "partner_id"
+        };
         let partner = app.partner.0;
         match app.db.owner_pool() {
             Pool::Postgres(pool) => {
                 let sql = format!(
                     "SELECT to_jsonb(t)::text FROM {table} t WHERE {column} = '{partner}' ORDER BY 1"
                 );
-                let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&pool).await.unwrap();
+                let rows = sqlx::query(AssertSqlSafe(sql))
+                    .fetch_all(&pool)
+                    .await
+                    .unwrap();
                 for row in rows {
                     all.push_str(&format!("{table} {}\n", row.get::<String, _>(0)));
                 }
@@ -64,7 +71,10 @@ async fn everything(app: &TestApp) -> String {
                     columns.join(" || ',' || "),
                     partner.simple()
                 );
-                let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&pool).await.unwrap();
+                let rows = sqlx::query(AssertSqlSafe(sql))
+                    .fetch_all(&pool)
+                    .await
+                    .unwrap();
                 for row in rows {
                     all.push_str(&format!("{table} {}\n", row.get::<String, _>(0)));
                 }
@@ -83,7 +93,10 @@ struct Other {
 impl Other {
     async fn api(&self, app: &TestApp, method: &str, path: &str, body: &Value) -> Response {
         let url = format!("{}{path}", app.url);
-        let mut request = app.http.request(method.parse().unwrap(), url).bearer_auth(&self.token);
+        let mut request = app
+            .http
+            .request(method.parse().unwrap(), url)
+            .bearer_auth(&self.token);
         if method != "GET" {
             request = request.json(body);
         }

@@ -45,9 +45,6 @@ pub enum Error {
         /// What was wrong and what to do.
         reason: String,
     },
-    /// The operating system gave no thread to seal or open on.
-    #[error("the operating system gave no thread; look at the limits of the service")]
-    NoThread,
     /// The operating system gave no randomness.
     #[error("the operating system's random number generator failed")]
     Random,

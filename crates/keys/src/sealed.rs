@@ -88,16 +88,13 @@ impl ContentKey {
 
     fn cipher(&self) -> Result<LessSafeKey, Error> {
         Ok(LessSafeKey::new(
-            UnboundKey::new(&AES_256_GCM, self.bytes()).map_err(|_| Error::Malformed("key length"))?,
+            UnboundKey::new(&AES_256_GCM, self.bytes())
+                .map_err(|_| Error::Malformed("key length"))?,
         ))
     }
 
     /// Encrypts `plain` for `place` under a random 96-bit nonce.
     pub fn seal(&self, place: Place<'_>, plain: &[u8]) -> Result<Sealed, Error> {
-        apart(|| self.seal_here(place, plain))
-    }
-
-    fn seal_here(&self, place: Place<'_>, plain: &[u8]) -> Result<Sealed, Error> {
         let nonce: [u8; NONCE_LEN] = random_bytes()?;
         let mut out = Vec::with_capacity(1 + NONCE_LEN + plain.len() + AES_256_GCM.tag_len());
         out.push(VERSION);
@@ -121,10 +118,6 @@ impl ContentKey {
     /// # Errors
     /// [`Error::Unopenable`] for a wrong key, another place or any altered bit.
     pub fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Error> {
-        apart(|| self.open_here(place, sealed))
-    }
-
-    fn open_here(&self, place: Place<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Error> {
         let bytes = sealed.as_bytes();
         if bytes.first() != Some(&VERSION) {
             return Err(Error::Malformed("unknown version"));
@@ -142,7 +135,8 @@ impl ContentKey {
         aad: &[u8],
         body: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Error::Malformed("nonce"))?;
+        let nonce =
+            Nonce::try_assume_unique_for_key(nonce).map_err(|_| Error::Malformed("nonce"))?;
         let mut body = Zeroizing::new(body.to_vec());
         let length = self
             .cipher()?
@@ -152,18 +146,6 @@ impl ContentKey {
         body.truncate(length);
         Ok(body)
     }
-}
-
-/// Does it on a thread of its own. ring leaves an expanded key where it lay (measured: it is there in
-/// a dump of the process); a thread's stack goes back to the kernel when the thread ends.
-fn apart<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(256 * 1024);
-        let thread = thread
-            .spawn_scoped(scope, work)
-            .map_err(|_| Error::NoThread)?;
-        thread.join().map_err(|_| Error::NoThread)?
-    })
 }
 
 #[cfg(test)]
@@ -218,14 +200,21 @@ mod tests {
         }
         let sealed: Vec<Sealed> = places
             .iter()
-            .map(|place| key.seal_here(*place, b"hush").unwrap())
+            .map(|place| key.seal(*place, b"hush").unwrap())
             .collect();
         for (i, place) in places.iter().enumerate() {
             for (j, sealed) in sealed.iter().enumerate() {
-                assert_eq!(key.open_here(*place, sealed).is_ok(), i == j, "{place:?} and {j}");
+                assert_eq!(
+                    key.open(*place, sealed).is_ok(),
+                    i == j,
+                    "{place:?} and {j}"
+                );
             }
         }
-        println!("B8: {} swaps, none opens", places.len() * (places.len() - 1));
+        println!(
+            "B8: {} swaps, none opens",
+            places.len() * (places.len() - 1)
+        );
     }
 
     /// Nonces are random: as many as a key may seal in years have no two alike.

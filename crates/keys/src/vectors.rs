@@ -31,7 +31,10 @@ impl Tally {
     fn end(self, what: &str, least: usize) {
         assert_eq!(self.disagreed, Vec::<usize>::new(), "{what}");
         assert!(self.agreed >= least, "{what}: only {} vectors", self.agreed);
-        println!("B8: {what}: {} vectors of Wycheproof, no disagreement", self.agreed);
+        println!(
+            "B8: {what}: {} vectors of Wycheproof, no disagreement",
+            self.agreed
+        );
     }
 }
 
@@ -111,7 +114,11 @@ fn passkeys_signatures() {
         }
     }
     tally.end("Ed25519", 80);
-    for name in [rsa::TestName::Rsa2048Sha256, rsa::TestName::Rsa3072Sha256, rsa::TestName::Rsa4096Sha256] {
+    for name in [
+        rsa::TestName::Rsa2048Sha256,
+        rsa::TestName::Rsa3072Sha256,
+        rsa::TestName::Rsa4096Sha256,
+    ] {
         let set = rsa::TestSet::load(name).unwrap();
         let mut tally = Tally::default();
         for group in set.test_groups {
