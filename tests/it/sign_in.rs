@@ -47,6 +47,8 @@ async fn join(app: &TestApp, email: &str, role: Role) -> model::MemberId {
 
 /// Sets an authenticator app up; answers its seed and the recovery codes.
 async fn set_up_app(app: &TestApp, browser: &Browser) -> (Vec<u8>, Vec<String>) {
+    // At the beginning of a code's half minute, so that it is the same one for a while.
+    app.clock.advance_ms(30_000 - app.clock.now().0 % 30_000);
     let page = browser.page("/account/authenticator-app").await;
     let (_, rest) = page.split_once("<code class=\"secret\">").unwrap();
     let key: String = rest.split('<').next().unwrap().replace(' ', "");
@@ -466,6 +468,128 @@ on_both! {
         let url = location(&person.get("/prove/provider?next=/account").await);
         let back = decide(&person, &url, &format!("{}/admin", application.home), "accept").await;
         assert_eq!(person.get(&back).await.status(), 422);
+    }
+
+    async fn one_provider_cannot_have_anothers_code_redeemed(app) {
+        // Ours, and one that another partner's owner added.
+        let ours = provider(&app).await;
+        let other = model::partner::create(&app.db, &app.connection.keyring, "Other").await.unwrap();
+        let application = app.application();
+        let draft = sign_in_provider::Draft {
+            kind: model::ProviderKind::Oidc,
+            name: "Theirs".into(),
+            cloud: String::new(),
+            directory: None,
+            issuer: format!("{}{}/v2.0", app.sim.url(), application.home),
+            client_id: application.client_id.to_string(),
+            client_secret: keys::Secret::new("x"),
+            is_listed: true,
+        };
+        let scope = model::Scope::operator(&app.db, other);
+        let theirs = sign_in_provider::create(&scope, &app.connection.keyring, &draft).await.unwrap();
+        let at = |url: &str, name: &str| {
+            let all = crate::app::parameters(url);
+            all.into_iter().find(|(n, _)| n == name).unwrap().1
+        };
+        // The attacker begins at ours; their victim, lured, begins at theirs.
+        let attacker = app.stranger();
+        let at_ours = location(&attacker.get(&format!("/sign-in/providers/{ours}")).await);
+        let victim = app.stranger();
+        let at_theirs = location(&victim.get(&format!("/sign-in/providers/{theirs}")).await);
+        assert!(at(&at_ours, "redirect_uri").ends_with(&ours.to_string()));
+        assert!(at(&at_theirs, "redirect_uri").ends_with(&theirs.to_string()));
+        // Theirs sends the victim on to ours, with the attacker's nonce and challenge and its own state.
+        let lured = at_ours.replace(&at(&at_ours, "state"), &at(&at_theirs, "state"));
+        let back = decide(&victim, &lured, &format!("{}/admin", application.home), "accept").await;
+        let answer = victim.get(&back).await;
+        assert_eq!(answer.status(), 422);
+        let page = answer.text().await.unwrap();
+        assert!(page.contains("was not begun in this browser"), "the code was sent on: {page}");
+    }
+
+    async fn another_site_s_link_signs_nobody_in(app) {
+        let id = provider(&app).await;
+        for (site, begins) in [("cross-site", false), ("same-site", false), ("same-origin", true), ("none", true)] {
+            let answer = app.stranger().http.get(format!("{}/sign-in/providers/{id}?next=/jobs", app.url))
+                .header("sec-fetch-site", site).send().await.unwrap();
+            assert_eq!(answer.status(), 303);
+            assert_eq!(location(&answer).starts_with(&app.sim.url()), begins, "{site}");
+            assert_eq!(location(&answer) == "/sign-in?next=%2Fjobs", !begins, "{site}");
+        }
+    }
+
+    async fn what_a_provider_proves_must_be_fresh_by_its_own_word(app) {
+        let id = provider(&app).await;
+        let account = format!("{}/admin", app.application().home);
+        let browser = sign_in(&app, OWNER).await;
+        let page = browser.post(&format!("/account/providers/{id}/link"), &[]).await.text().await.unwrap();
+        let (_, rest) = page.split_once("url=").unwrap();
+        let url = rest.split('"').next().unwrap().replace("&amp;", "&").replace("&#38;", "&");
+        let back = decide(&browser, &url, &account, "accept").await;
+        assert_eq!(location(&browser.get(&back).await), "/account?done=linked");
+        let visitor = app.stranger();
+        let url = location(&visitor.get(&format!("/sign-in/providers/{id}")).await);
+        let back = decide(&visitor, &url, &account, "accept").await;
+        assert_eq!(location(&visitor.get(&back).await), "/");
+        app.advance_minutes(6);
+        // Whoever has the browser takes `prompt=login` out of the address.
+        let url = location(&visitor.get("/prove/provider?next=/account").await);
+        let edited = url.replace("prompt=login", "prompt=none_asked");
+        assert_ne!(url, edited);
+        let back = decide(&visitor, &edited, &account, "accept").await;
+        let answer = visitor.get(&back).await;
+        assert_eq!(answer.status(), 422);
+        assert!(answer.text().await.unwrap().contains("auth_time"));
+        let url = location(&visitor.get("/prove/provider?next=/account").await);
+        let back = decide(&visitor, &url, &account, "accept").await;
+        let answer = visitor.get(&back).await;
+        assert_eq!(answer.status(), 303, "{}", answer.text().await.unwrap());
+    }
+
+    async fn a_live_page_ends_with_the_session_and_with_the_right(app) {
+        let (_, mapping) = app.connected("Contoso").await;
+        app.drain().await;
+        app.sim.fail_next(sim::Fault::always("/users/delta", sim::Kind::Slow { ms: 20_000 }));
+        let asked = app.post("/runs", json!({ "mapping_id": mapping, "kind": "directory", "reconcile": true })).await;
+        let run = crate::app::text(&asked["value"][0], "id");
+        let member = join(&app, "tech@halden.example", Role::Technician).await;
+        for by in ["signing out", "another role"] {
+            let browser = sign_in(&app, "tech@halden.example").await;
+            let mut stream = browser.get(&format!("/jobs/{run}/events")).await;
+            assert_eq!(stream.status(), 200);
+            let first = stream.chunk().await.unwrap().unwrap();
+            assert!(!first.is_empty());
+            match by {
+                "signing out" => {
+                    browser.post("/sign-out", &[]).await;
+                }
+                _ => {
+                    model::member::change(&app.scope(), member, Role::Viewer, None).await.unwrap();
+                }
+            }
+            let rest = tokio::time::timeout(std::time::Duration::from_secs(5), async {
+                let mut text = String::new();
+                while let Some(chunk) = stream.chunk().await.unwrap() {
+                    text.push_str(&String::from_utf8_lossy(&chunk));
+                }
+                text
+            })
+            .await
+            .unwrap_or_else(|_| panic!("{by}: the page went on"));
+            assert!(rest.contains("event: done"), "{by}: {rest}");
+            let (_, run) = app.api("GET", &format!("/runs/{run}"), None).await;
+            assert!(["queued", "running", "retrying"].contains(&run["state"].as_str().unwrap()), "{by}: the run had ended by itself");
+        }
+    }
+
+    async fn a_second_sign_in_ends_the_session_before_it(app) {
+        let browser = sign_in(&app, OWNER).await;
+        let before = cookie_of(&browser, &app).await;
+        let again = browser.post("/sign-in", &[("email", OWNER), ("password", PASSWORD)]).await;
+        assert_eq!(again.status(), 303);
+        let old = app.stranger().http.get(format!("{}/account", app.url)).header("cookie", &before).send().await.unwrap();
+        assert_eq!(old.status(), 303, "the session before is over");
+        assert_eq!(browser.get("/account").await.status(), 200);
     }
 
     async fn another_partner_s_invitation_makes_no_key_to_an_account(app) {

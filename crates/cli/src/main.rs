@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod hardening;
 mod installation;
+mod log;
 
 use clap::{Parser, Subcommand};
 
@@ -56,7 +57,8 @@ fn main() -> std::process::ExitCode {
             tracing_subscriber::EnvFilter::try_from_env("TENANTRY_LOG")
                 .unwrap_or_else(|_| "warn,sqlx=error,tenantry=info,tenantry_sync=info".into()),
         )
-        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_writer(|| log::Clean(std::io::stderr()))
         .init();
     if let Err(error) = hardening::begin() {
         eprintln!("tenantry: {error:#}");

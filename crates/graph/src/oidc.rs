@@ -240,6 +240,8 @@ struct Claims {
     wids: Option<Vec<Uuid>>,
     #[serde(default)]
     preferred_username: Option<String>,
+    #[serde(default)]
+    auth_time: Option<i64>,
 }
 
 /// Clocks may differ by this many seconds.
@@ -282,6 +284,19 @@ fn verify(
     }
     if claims.ver != "2.0" {
         return Err(bad("its version is not 2.0"));
+    }
+    // `prompt=login` is in an address that whoever has the browser may edit; only this is signed.
+    if sign_in.anew {
+        match claims.auth_time {
+            None => {
+                return Err(bad(
+                    "it does not say when you signed in; add the optional claim auth_time to the ID \
+                     tokens of the application's registration",
+                ));
+            }
+            Some(at) if at + SKEW < now => return Err(bad("you signed in too long ago")),
+            Some(_) => {}
+        }
     }
     if claims.tid == PERSONAL {
         return Err(bad("a personal account administers no directory"));

@@ -1,6 +1,6 @@
 //! What an authenticator answers, checked: Web Authentication, Level 3, sections 7.1 (registration)
 //! and 7.2 (authentication), with ring and without attestation, because a passkey of any maker is
-//! good enough. `docs/adr/0009-passkeys.md` says why these checks are ours.
+//! good enough. `docs/adr/0009-sign-in.md` says why these checks are ours.
 
 use minicbor::Decoder;
 use ring::signature::{

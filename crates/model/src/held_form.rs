@@ -11,6 +11,8 @@ use crate::{
 };
 
 const MINUTES: i64 = 10;
+/// A session holds so many forms.
+const MOST: i64 = 5;
 
 /// What was sent.
 #[derive(Debug)]
@@ -41,6 +43,15 @@ pub async fn hold(principal: &Principal, keyring: &Keyring, form: &Form) -> Resu
     let row = HeldFormId::generate(scope.db().clock()).0;
     let (wrapped, sealed) = keyring.seal_alone(place(principal, row), &form.body)?;
     let token = keys::random_token()?;
+    // A person goes on with one form or another; who held more gets the newest.
+    execute(
+        &scope.writer(),
+        "DELETE FROM held_forms WHERE partner_id = $1 AND session_id = $2 AND token_hash NOT IN (
+            SELECT token_hash FROM held_forms WHERE partner_id = $1 AND session_id = $2
+            ORDER BY expires_at DESC LIMIT $3)",
+        vec![scope.partner().into(), session.id.into(), (MOST - 1).into()],
+    )
+    .await?;
     execute(
         &scope.writer(),
         "INSERT INTO held_forms (token_hash, partner_id, session_id, row_id, path, content_type,

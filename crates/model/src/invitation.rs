@@ -118,6 +118,7 @@ pub async fn accept(
     db: &Db,
     invitation: &Invitation,
     password_hash: Option<&str>,
+    address: &str,
 ) -> Result<MemberId> {
     // Whose account it is already is asked over all partners.
     let tx = db.everybody_writer().begin().await?;
@@ -180,7 +181,7 @@ pub async fn accept(
             kind: "member",
             id: id.to_string(),
             name: invitation.email.clone(),
-            address: String::new(),
+            address: address.to_owned(),
         },
     );
     let joined = active_membership(&tx.conn, invitation.partner, id).await?;

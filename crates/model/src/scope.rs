@@ -117,6 +117,11 @@ impl Scope {
         self.companies.is_none()
     }
 
+    /// Whether both see the same companies.
+    pub(crate) fn sees_as(&self, other: &Self) -> bool {
+        self.partner == other.partner && self.companies == other.companies
+    }
+
     /// The same scope with the request's address, for the audit log.
     #[must_use]
     pub fn from_address(mut self, address: &str) -> Self {

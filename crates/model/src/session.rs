@@ -180,6 +180,28 @@ pub async fn resume(db: &Db, token: &str, address: &str) -> Result<Option<Princi
     }))
 }
 
+/// Whether what the principal may do still stands: the session was not ended, and the membership is as
+/// it was. For what goes on after its request, such as a live page; it is no use of the session.
+pub async fn holds(principal: &Principal) -> Result<bool> {
+    let scope = &principal.scope;
+    let (db, now) = (scope.db(), scope.now());
+    if let Some(session) = &principal.session {
+        let live = session::Entity::find_by_id(session.token_hash.clone())
+            .filter(session::Column::ExpiresAt.gt(now))
+            .one(&db.conn())
+            .await?;
+        if live.is_none() {
+            return Ok(false);
+        }
+    }
+    let membership = active_membership(&scope.conn(), scope.partner(), principal.member.id).await?;
+    let Some(membership) = membership else {
+        return Ok(false);
+    };
+    let same = Scope::of_member(db, &membership, membership.role, scope.actor().clone())?;
+    Ok(membership.role >= scope.role() && same.sees_as(scope))
+}
+
 /// Sessions of the person, the newest use first: those of other partners as well, because they are
 /// the same person's, but not to a session that a partner's own provider began.
 pub async fn list(principal: &Principal) -> Result<Vec<Session>> {

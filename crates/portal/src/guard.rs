@@ -134,7 +134,8 @@ async fn admit(request: &mut ServiceRequest, access: Option<Access>) -> Result<(
             let Some(principal) = principal else {
                 return Err(to_sign_in(request));
             };
-            enough(&principal, least).map_err(|e| PageProblem::from(e).error_response())?;
+            enough(request, &principal, least)
+                .map_err(|e| PageProblem::from(e).error_response())?;
             if matches!(access, Access::Proved(_)) {
                 proof::check(request, &portal, &principal).await?;
             }
@@ -148,15 +149,22 @@ async fn admit(request: &mut ServiceRequest, access: Option<Access>) -> Result<(
             let Some(principal) = principal else {
                 return Err(ApiProblem::Unauthorised.error_response());
             };
-            enough(&principal, least).map_err(|e| ApiProblem::from(e).error_response())?;
+            enough(request, &principal, least).map_err(|e| ApiProblem::from(e).error_response())?;
             request.extensions_mut().insert(Signed(principal));
             Ok(())
         }
     }
 }
 
-fn enough(principal: &Principal, least: Role) -> model::Result<()> {
-    principal.scope.require(least)
+fn enough(request: &ServiceRequest, principal: &Principal, least: Role) -> model::Result<()> {
+    let done = principal.scope.require(least);
+    if done.is_err() {
+        let actor = &principal.scope.actor();
+        let (kind, id, role) = (actor.kind, &actor.id, principal.scope.role());
+        let (method, path) = (request.method(), request.path());
+        tracing::warn!(kind, id, %role, %least, %method, path, "refused: the role is too low");
+    }
+    done
 }
 
 async fn signed_in(request: &ServiceRequest, portal: &Portal) -> model::Result<Option<Principal>> {
@@ -181,6 +189,13 @@ async fn bearer(request: &ServiceRequest, portal: &Portal) -> model::Result<Opti
             api_token::authenticate(&portal.db, &token, &address(portal, request.request())).await
         }
     }
+}
+
+/// Whether a person followed a link of our own pages, or typed the address; browsers that say nothing
+/// are believed.
+pub(crate) fn is_from_here(request: &HttpRequest) -> bool {
+    let site = request.headers().get("sec-fetch-site");
+    site.is_none_or(|site| site == "same-origin" || site == "none")
 }
 
 /// A form of another site is refused: the browser says where the request comes from.

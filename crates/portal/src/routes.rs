@@ -45,7 +45,7 @@ routes! {
     post "/sign-in/second-factor/passkey" Public, pages::second_factor::with_passkey;
     get "/sign-in/passkey" Public, pages::passkeys::show;
     post "/sign-in/passkey" Public, pages::passkeys::sign_in;
-    get "/sign-in/callback" Public, pages::single_sign_on::callback;
+    get "/sign-in/callback/{provider}" Public, pages::single_sign_on::callback;
     get "/sign-in/providers/{provider}" Public, pages::single_sign_on::begin;
     post "/sign-out" Page(Viewer), pages::sign_in::delete;
     get "/invitations/{token}" Public, pages::invitations::show;

@@ -72,8 +72,11 @@ pub(crate) enum Failure {
     Failed(String),
 }
 
-fn redirect_uri(portal: &Portal) -> String {
-    portal.url("/sign-in/callback")
+/// Each provider has a redirect URI of its own: whoever came back at one's was sent there by that one,
+/// so that a provider of somebody else's cannot have another's code redeemed as its own (OAuth 2.0
+/// Security Best Current Practice, RFC 9700, section 4.4: mix-up).
+pub(crate) fn redirect_uri(portal: &Portal, provider: SignInProviderId) -> String {
+    portal.url(&format!("/sign-in/callback/{provider}"))
 }
 
 fn failed(error: &graph::Error) -> Failure {
@@ -142,7 +145,7 @@ pub(crate) async fn begin(
         purpose,
     };
     let anew = matches!(begun.purpose, Purpose::Prove { .. });
-    let redirect_uri = redirect_uri(portal);
+    let redirect_uri = redirect_uri(portal, provider.id);
     let url = match provider.kind {
         ProviderKind::Entra => {
             let Some(cloud) = portal.consent.connection.clouds.get(&provider.cloud) else {
@@ -202,9 +205,10 @@ fn generic<'a>(
     }
 }
 
-/// Ends: redeems the code, once, for the browser that began.
+/// Ends: redeems the code, once, for the browser that began, at the redirect URI of `provider`.
 pub(crate) async fn finish(
     portal: &Portal,
+    provider: SignInProviderId,
     cookie: Option<String>,
     back: &Return,
 ) -> Result<Result<Arrival, Failure>, PageProblem> {
@@ -216,7 +220,8 @@ pub(crate) async fn finish(
     };
     let begun: Begun =
         serde_json::from_str(&step.state).map_err(|e| PageProblem::Inner(e.to_string()))?;
-    if !keys::constant_time_eq(begun.state.as_bytes(), back.state.as_bytes()) {
+    let is_ours = keys::constant_time_eq(begun.state.as_bytes(), back.state.as_bytes());
+    if !is_ours || begun.provider != provider {
         return Ok(Err(Failure::Unknown));
     }
     let Some(provider) = sign_in_provider::get(&portal.db, begun.provider).await? else {
@@ -252,7 +257,7 @@ async fn redeem(
     secret: &str,
 ) -> Result<(String, String), Failure> {
     let anew = matches!(begun.purpose, Purpose::Prove { .. });
-    let redirect_uri = redirect_uri(portal);
+    let redirect_uri = redirect_uri(portal, provider.id);
     let now = portal.db.clock().now().0 / 1000;
     match provider.kind {
         ProviderKind::Entra => {

@@ -288,7 +288,7 @@ fn hand_out_code(state: &State, tenant: &str, form: &Query) -> HttpResponse {
         nonce: get(form, "nonce").into(),
         challenge: get(form, "code_challenge").into(),
         scope: get(form, "scope").into(),
-        asked_anew: !get(form, "max_age").is_empty(),
+        asked_anew: !get(form, "max_age").is_empty() || get(form, "prompt") == "login",
     });
     back(
         get(form, "redirect_uri"),

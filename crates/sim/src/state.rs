@@ -54,7 +54,7 @@ pub(crate) struct Code {
     pub(crate) nonce: String,
     pub(crate) challenge: String,
     pub(crate) scope: String,
-    /// Whether the application asked for a fresh sign-in (`max_age`).
+    /// Whether the application asked for a fresh sign-in (`max_age`, `prompt=login`).
     pub(crate) asked_anew: bool,
 }
 

@@ -7,7 +7,7 @@ use migrations::{Migrator, MigratorTrait, PARTNERS_TABLES, WRITTEN_ONCE};
 use sea_orm::{DbErr, SqlxPostgresConnector};
 use sqlx::{
     AssertSqlSafe, PgPool, Row,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
 use super::connect_failed;
@@ -15,10 +15,20 @@ use crate::{Error, Result};
 
 /// Where a role logs in.
 pub(super) fn options(url: &str, field: &'static str) -> Result<PgConnectOptions> {
-    Ok(PgConnectOptions::from_str(url)
+    let options = PgConnectOptions::from_str(url)
         .map_err(|e| Error::field(field, e.to_string()))?
         .application_name("tenantry")
-        .statement_cache_capacity(256))
+        .statement_cache_capacity(256);
+    // What leaves the machine is encrypted, for a server that has a certificate of its name, unless the
+    // address says otherwise itself. The driver's own default would fall back to plain text.
+    let is_near = options.get_socket().is_some()
+        || ["localhost", "127.0.0.1", "::1", "[::1]"].contains(&options.get_host())
+        || options.get_host().starts_with('/');
+    let says_itself = url.contains("sslmode=") || url.contains("ssl-mode=");
+    Ok(match is_near || says_itself {
+        true => options,
+        false => options.ssl_mode(PgSslMode::VerifyFull),
+    })
 }
 
 /// A pool of the owner's, opened when it is used and closed soon after. It sees every partner's rows:

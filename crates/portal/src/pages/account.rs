@@ -316,7 +316,7 @@ pub(crate) async fn create_token(
         days => Some(
             scope
                 .now()
-                .plus_minutes(days.parse::<i64>().unwrap_or(0) * 24 * 60),
+                .plus_minutes(days.parse::<i64>().unwrap_or(0).clamp(0, 36_500) * 24 * 60),
         ),
     };
     let made = api_token::create(

@@ -7,7 +7,7 @@ use futures_util::stream;
 use model::{
     ConnectionTest, ConnectionTestId, CredentialId, DirectoryId, TestState, Timestamp,
     connection_test::{self, Line, Verdict},
-    credential,
+    credential, session,
 };
 use serde::Deserialize;
 
@@ -175,6 +175,9 @@ async fn look(
         }
         let found = connection_test::get(&principal.scope, id).await;
         let Ok(Some(found)) = found else { break };
+        if !session::holds(principal).await.unwrap_or(false) {
+            break;
+        }
         let test = Test::new(found, principal.scope.now());
         let version = test.version();
         let is_over = !test.is_running();

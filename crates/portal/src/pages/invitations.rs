@@ -14,7 +14,9 @@ use super::{
     sign_in::{Entry, enter_partner, subjects, too_many},
 };
 use crate::{
-    Portal, password,
+    Portal,
+    address::address,
+    password,
     problem::PageProblem,
     proof::encoded,
     view::{Answer, Bare, filters, html_status},
@@ -114,7 +116,8 @@ pub(crate) async fn accept(
             }
         },
     };
-    let accepted = invitation::accept(&portal.db, &invitation, hash.as_deref()).await;
+    let address = address(&portal, &request);
+    let accepted = invitation::accept(&portal.db, &invitation, hash.as_deref(), &address).await;
     let member = match accepted {
         Ok(member) => member,
         Err(model::Error::Conflict(error)) => {

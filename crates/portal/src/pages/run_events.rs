@@ -5,7 +5,7 @@ use actix_web::web;
 use askama::Template;
 use bytes::Bytes;
 use futures_util::stream;
-use model::RunId;
+use model::{RunId, session};
 
 use super::runs::{Live, LivePart};
 use crate::{guard::Signed, sse, view::Answer};
@@ -50,7 +50,13 @@ async fn look(
         if !last.is_empty() {
             actix_web::rt::time::sleep(sse::LOOK).await;
         }
-        let Ok(live) = Live::load(principal, id).await else {
+        // Signed out, removed, or of another role since: nothing more is shown.
+        let holds = session::holds(principal).await.unwrap_or(false);
+        let live = match holds {
+            true => Live::load(principal, id).await.ok(),
+            false => None,
+        };
+        let Some(live) = live else {
             return (Ok(sse::message("gone", "done", "")), Step::End);
         };
         let version = live.version();

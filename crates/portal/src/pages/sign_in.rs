@@ -114,6 +114,8 @@ pub(crate) async fn create(
     let member = match member.filter(|_| matches) {
         Some(member) if !member::memberships(&portal.db, member.id).await?.is_empty() => member,
         _ => {
+            let (account, address) = (&subjects[0], address(&portal, &request));
+            tracing::warn!(account, address, "a sign-in was refused");
             let error = "This e-mail address and password do not belong together.".to_owned();
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             return page(&request, &portal, &form, status, Some(error)).await;
@@ -166,15 +168,22 @@ pub(super) async fn enter_partner(
     entry: Entry,
     next: &str,
 ) -> Answer {
+    let (user_agent, address) = (user_agent(request), address(portal, request));
     let begin = session::Begin {
         member: entry.member,
         partner: entry.partner,
         method: entry.method,
         provider: entry.provider,
-        user_agent: &user_agent(request),
-        address: &address(portal, request),
+        user_agent: &user_agent,
+        address: &address,
     };
-    let token = session::begin(&portal.db, begin).await?;
+    let token = session::begin(&portal.db, begin.clone()).await?;
+    // Who signs in again is done with the session that the browser had.
+    if let Some(before) = Name::Session.of(portal, request)
+        && let Some(before) = session::resume(&portal.db, &before, begin.address).await?
+    {
+        session::end(&before).await?;
+    }
     Ok(with_session(portal, token, next))
 }
 

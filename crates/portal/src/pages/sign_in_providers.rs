@@ -22,7 +22,7 @@ use crate::{
 #[template(path = "sign_in_providers/index.html")]
 struct Index {
     page: Page,
-    rows: Vec<(SignInProvider, String)>,
+    rows: Vec<(SignInProvider, String, String)>,
     can_change: bool,
 }
 
@@ -39,7 +39,8 @@ pub(crate) async fn index(
             .into_iter()
             .map(|p| {
                 let link = portal.url(&format!("/sign-in/providers/{}", p.id));
-                (p, link)
+                let redirect_uri = single_sign_on::redirect_uri(&portal, p.id);
+                (p, link, redirect_uri)
             })
             .collect(),
         can_change: scope.role() == Role::Owner,
@@ -71,7 +72,6 @@ pub(crate) struct Form {
 struct New {
     page: Page,
     clouds: Vec<(String, String)>,
-    redirect_uri: String,
     form: Form,
     errors: Vec<FieldError>,
 }
@@ -114,7 +114,6 @@ async fn page(
             .iter()
             .map(|c| (c.name.to_string(), c.label.to_string()))
             .collect(),
-        redirect_uri: portal.url("/sign-in/callback"),
         form: Form {
             // What was typed stays, but for the secret.
             client_secret: String::new(),

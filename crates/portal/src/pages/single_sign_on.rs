@@ -13,7 +13,7 @@ use crate::{
     Portal,
     address::address,
     cookie::Name,
-    guard::{Signed, safe_next},
+    guard::{self, Signed, safe_next},
     problem::PageProblem,
     single_sign_on::{self, Arrival, Failure, Purpose, Return},
     view::{Answer, Bare, html_status, see_other},
@@ -88,6 +88,11 @@ pub(crate) async fn begin(
 ) -> Answer {
     let provider = provider(&portal, *id).await?;
     let next = safe_next(&query.next).to_owned();
+    if !guard::is_from_here(&request) {
+        // Another site's link signs nobody in: the person decides, on our own page.
+        let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+        return Ok(see_other(&format!("/sign-in?next={next}")));
+    }
     to_provider(&request, &portal, &provider, None, Purpose::SignIn { next }).await
 }
 
@@ -181,12 +186,13 @@ pub(crate) async fn unlink(
 pub(crate) async fn callback(
     request: HttpRequest,
     portal: web::Data<Portal>,
+    id: web::Path<SignInProviderId>,
     query: Result<web::Query<Return>, actix_web::Error>,
 ) -> Answer {
     // A parameter that comes twice is nothing of a provider's.
     let back = query.map(web::Query::into_inner).unwrap_or_default();
     let cookie = Name::Provider.of(&portal, &request);
-    let arrival = match single_sign_on::finish(&portal, cookie, &back).await? {
+    let arrival = match single_sign_on::finish(&portal, *id, cookie, &back).await? {
         Ok(arrival) => arrival,
         Err(failure) => return refused(&request, &portal, failure),
     };
@@ -240,7 +246,7 @@ async fn arrived(request: &HttpRequest, portal: &Portal, arrival: Arrival) -> An
                      it with that account's password; then link this account to it.",
                 );
             }
-            let id = invitation::accept(&portal.db, &open, None).await?;
+            let id = invitation::accept(&portal.db, &open, None, &address(portal, request)).await?;
             let member = member::get(&portal.db, id)
                 .await?
                 .ok_or(PageProblem::NotFound)?;
