@@ -59,6 +59,7 @@ mod m24_limits;
 mod m25_sign_in;
 mod m26_audit_guard;
 mod m27_partner_wall;
+mod m28_key_uses;
 
 /// The setting of a transaction that says whose rows it may touch.
 pub const SETTING: &str = "tenantry.partner";
@@ -196,6 +197,7 @@ impl MigratorTrait for Migrator {
             Box::new(m25_sign_in::Change),
             Box::new(m26_audit_guard::Change),
             Box::new(m27_partner_wall::Change),
+            Box::new(m28_key_uses::Change),
         ]
     }
 }

@@ -58,6 +58,8 @@ pub struct TestApp {
     pub token: String,
     pub http: Client,
     pub directory: tempfile::TempDir,
+    /// Whether the wrapping key's service answers.
+    pub key_service: Arc<std::sync::atomic::AtomicU8>,
     worker: Option<watch::Sender<bool>>,
     server: actix_web::dev::ServerHandle,
 }
@@ -124,8 +126,9 @@ impl TestApp {
         let sim = Sim::start(world, ([127, 0, 0, 1], 0).into(), None)
             .await
             .unwrap();
-        let keyring =
-            Keyring::new(FileProvider::open_or_create(&directory.path().join("key")).unwrap());
+        let file = FileProvider::open_or_create(&directory.path().join("key")).unwrap();
+        let (provider, key_service) = crate::renewal::Switch::new(file);
+        let keyring = Keyring::new(provider);
         let clock = Clock::system();
         let db = match database {
             Database::Sqlite => {
@@ -187,6 +190,7 @@ impl TestApp {
             token,
             http: script(),
             directory,
+            key_service,
             worker: None,
             server: handle,
         };
@@ -215,6 +219,11 @@ impl TestApp {
         };
         tokio::spawn(worker.run(stopped));
         self.worker = Some(stop);
+    }
+
+    /// Forgets the tokens that are held, as a process that starts anew.
+    pub fn forget_tokens(&self) {
+        self.connection.tokens.forget_all();
     }
 
     /// Waits until nothing is left to do, and stops the worker.

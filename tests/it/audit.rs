@@ -14,7 +14,7 @@ use crate::{
     rig::number,
 };
 
-async fn sql(db: &Db, text: &str) -> Result<u64, String> {
+pub async fn sql(db: &Db, text: &str) -> Result<u64, String> {
     let text = sqlx::AssertSqlSafe(text.to_owned());
     // As the owner, who may do more than the server.
     match &db.owner_pool() {
@@ -28,6 +28,14 @@ async fn sql(db: &Db, text: &str) -> Result<u64, String> {
             .map(|done| done.rows_affected()),
     }
     .map_err(|error| error.to_string())
+}
+
+pub async fn count(db: &Db, text: &'static str) -> usize {
+    let count: i64 = match &db.owner_pool() {
+        Pool::Sqlite(pool) => sqlx::query_scalar(text).fetch_one(pool).await.unwrap(),
+        Pool::Postgres(pool) => sqlx::query_scalar(text).fetch_one(pool).await.unwrap(),
+    };
+    usize::try_from(count).unwrap()
 }
 
 async fn all(app: &TestApp) -> Vec<AuditRow> {

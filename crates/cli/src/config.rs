@@ -60,9 +60,64 @@ struct File {
     public_url: Option<Url>,
     trusted_proxies: Vec<IpNet>,
     outbound: OutboundSection,
+    keys: KeysSection,
     audit: AuditSection,
     clouds: CloudsSection,
     worker: WorkerSection,
+}
+
+/// `[keys]`: what wraps data keys, and what wrapped them before.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct KeysSection {
+    #[serde(flatten)]
+    pub(crate) present: Wrapping,
+    /// Providers that still unwrap what has not moved: `[[keys.older]]`.
+    pub(crate) older: Vec<Wrapping>,
+}
+
+/// Where a wrapping key is held.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "provider", rename_all = "kebab-case")]
+pub(crate) enum Wrapping {
+    /// In a file of this machine.
+    File {
+        /// [default: DATA_DIR/key]
+        path: Option<PathBuf>,
+    },
+    /// In the environment variable TENANTRY_KEY.
+    Environment,
+    /// With AWS KMS.
+    AwsKms {
+        /// Id, alias or ARN.
+        key: String,
+        /// Region.
+        region: String,
+        /// Another address than the region's.
+        endpoint: Option<Url>,
+    },
+    /// In an Azure Key Vault.
+    AzureKeyVault {
+        /// `https://NAME.vault.azure.net/`
+        vault: Url,
+        /// Name of an RSA key.
+        key: String,
+    },
+    /// With the transit engine of HashiCorp Vault.
+    VaultTransit {
+        /// `https://vault.example.com:8200/`
+        address: Url,
+        /// [default: transit]
+        mount: Option<String>,
+        /// Name of a key.
+        key: String,
+    },
+}
+
+impl Default for Wrapping {
+    fn default() -> Self {
+        Self::File { path: None }
+    }
 }
 
 /// `[audit]`.
@@ -122,6 +177,7 @@ pub(crate) struct Config {
     /// Proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) outbound: Outbound,
+    pub(crate) keys: KeysSection,
     pub(crate) checkpoint_file: Option<PathBuf>,
     pub(crate) checkpoint_url: Option<Url>,
 }
@@ -163,6 +219,7 @@ impl Config {
             worker: file.worker,
             trusted_proxies: file.trusted_proxies,
             outbound: Outbound::new(&file.outbound.allow),
+            keys: file.keys,
             checkpoint_file: file.audit.checkpoint_file,
             checkpoint_url: file.audit.checkpoint_url,
             data_dir,

@@ -9,14 +9,13 @@ use std::{
 use anyhow::Context;
 use consent::{Connection, Consent};
 use graph::{Clouds, TokenSource};
-use keys::{FileProvider, Keyring};
 use model::{Clock, Db};
 use portal::{Portal, Server};
 use sync::{Elsewhere, Runner, Settings, Worker};
 use tokio::sync::watch;
 use url::Url;
 
-use crate::{config::Config, hardening};
+use crate::{config::Config, hardening, keyring};
 
 /// An opened installation.
 #[derive(Debug, Clone)]
@@ -37,7 +36,7 @@ impl Installation {
                 format!("data_dir: {} could not be made", config.data_dir.display())
             })?;
         hardening::check_folder(&config.data_dir)?;
-        let keyring = Keyring::new(FileProvider::open_or_create(&config.data_dir.join("key"))?);
+        let keyring = keyring::open(&config)?;
         let db = database(&config)
             .await
             .context("the database could not be opened")?;

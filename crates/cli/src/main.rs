@@ -6,11 +6,12 @@ mod commands;
 mod config;
 mod hardening;
 mod installation;
+mod keyring;
 mod log;
 
 use clap::{Parser, Subcommand};
 
-use commands::{audit, demo, doctor, migrate, partner, serve, sim, work};
+use commands::{audit, demo, doctor, keys, migrate, partner, serve, sim, work};
 use config::Options;
 
 /// A sync makes and drops millions of small texts, on one thread what another made, which glibc's
@@ -45,6 +46,9 @@ enum Command {
     /// Check the audit logs.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Look at keys, and replace them.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Manage partners.
     #[command(subcommand)]
     Partner(partner::Command),
@@ -82,6 +86,7 @@ fn main() -> std::process::ExitCode {
             Command::Migrate => migrate::run(options).await,
             Command::Doctor => doctor::run(options).await,
             Command::Audit(command) => audit::run(options, command).await,
+            Command::Keys(command) => keys::run(options, command).await,
             Command::Partner(command) => partner::run(options, command).await,
         }
     });

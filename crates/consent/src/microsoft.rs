@@ -58,7 +58,12 @@ impl ProofSource for Stored {
         Box::pin(async move {
             let opened = secret::open(&self.scope, &self.keyring, self.credential)
                 .await
-                .map_err(|e| GraphError::Store(e.to_string()))?;
+                .map_err(|error| match error {
+                    model::Error::Key(service @ keys::Error::Service { .. }) => {
+                        GraphError::Locked(service.to_string())
+                    }
+                    other => GraphError::Store(other.to_string()),
+                })?;
             if opened.is_empty() {
                 return Err(GraphError::Revoked);
             }

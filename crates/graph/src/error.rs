@@ -48,6 +48,9 @@ pub enum Error {
     /// Where the proof of a token request is kept did not answer.
     #[error("the credential could not be opened: {0}")]
     Store(String),
+    /// The service that holds the wrapping key does not answer, so no credential can be opened now.
+    #[error("no credential can be opened: {0}")]
+    Locked(String),
     /// Graph answered an error.
     #[error("Microsoft Graph answered {status} {code}")]
     Api {
@@ -111,9 +114,11 @@ impl Error {
                 ..
             } => crate::explain::api(*status, code, *says_unlicensed).class,
             Self::Lapsed { .. } | Self::Revoked => Class::Credential,
-            Self::Throttled(_) | Self::Transport(_) | Self::Malformed(_) | Self::Store(_) => {
-                Class::Transient
-            }
+            Self::Throttled(_)
+            | Self::Transport(_)
+            | Self::Malformed(_)
+            | Self::Store(_)
+            | Self::Locked(_) => Class::Transient,
             Self::ForeignLink | Self::EndlessPages | Self::TooLarge | Self::IdToken(_) => {
                 Class::Defect
             }
@@ -165,6 +170,7 @@ impl Error {
             Self::Lapsed { .. } => LAPSED.sentence.into(),
             Self::Revoked => "The credential is revoked.".into(),
             Self::Store(text) => format!("The credential could not be opened: {text}."),
+            Self::Locked(text) => format!("No credential can be opened now: {text}."),
             Self::Throttled(after) => format!(
                 "Microsoft is throttling requests and asks to wait {} seconds.",
                 after.as_secs()
@@ -189,6 +195,7 @@ impl Error {
                 .into(),
             Self::Lapsed { .. } => LAPSED.remedy.into(),
             Self::Revoked => "Map the company with another credential.".into(),
+            Self::Locked(_) => "It is tried again by itself every 15 seconds. Look at the key service and at what this server may do there.".into(),
             Self::Throttled(_) | Self::Store(_) => "Nothing: it is tried again by itself.".into(),
             Self::Transport(_) => {
                 "Check that this server reaches Microsoft over HTTPS; it is tried again by itself."

@@ -116,6 +116,12 @@ impl TokenSource {
         }
     }
 
+    /// Forgets every token that is held: the next request for each asks anew.
+    pub fn forget_all(&self) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.clear();
+    }
+
     /// The HTTP client under it.
     pub fn http(&self) -> &reqwest::Client {
         &self.http

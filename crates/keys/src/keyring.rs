@@ -7,13 +7,36 @@ use uuid::Uuid;
 use crate::{ContentKey, Error, Place, Sealed};
 
 /// Wraps and unwraps data keys with a key that never leaves it.
+#[async_trait::async_trait]
 pub trait KeyProvider: Send + Sync {
     /// Name of the key that wraps now; stored beside what it wrapped.
     fn id(&self) -> String;
-    /// Encrypts a data key for `place`.
-    fn wrap(&self, place: Place<'_>, key: &ContentKey) -> Result<Sealed, Error>;
+    /// Whether it unwraps what was wrapped under the key named `id`.
+    fn knows(&self, id: &str) -> bool;
+    /// Encrypts a data key for `place`; answers under which key as well.
+    ///
+    /// # Errors
+    /// [`Error::Service`] when a key service did not answer or refused.
+    async fn wrap(&self, place: Place<'_>, key: &ContentKey) -> Result<(String, Sealed), Error>;
     /// Decrypts what [`KeyProvider::wrap`] made under the key named `id`.
-    fn unwrap(&self, id: &str, place: Place<'_>, wrapped: &Sealed) -> Result<ContentKey, Error>;
+    ///
+    /// # Errors
+    /// [`Error::Service`] when a key service did not answer or refused, [`Error::UnknownKey`].
+    async fn unwrap(
+        &self,
+        id: &str,
+        place: Place<'_>,
+        wrapped: &Sealed,
+    ) -> Result<ContentKey, Error>;
+}
+
+/// A key and how the provider gave it away: what is stored beside what the key seals.
+#[derive(Debug, Clone)]
+pub struct Wrapped {
+    /// Name of the wrapping key.
+    pub provider_key: String,
+    /// The wrapped key.
+    pub key: Sealed,
 }
 
 /// Seals and opens values for partners. Holds the provider alone: data keys are unwrapped for each
@@ -21,6 +44,8 @@ pub trait KeyProvider: Send + Sync {
 #[derive(Clone)]
 pub struct Keyring {
     provider: Arc<dyn KeyProvider>,
+    /// Those of before, which unwrap what has not moved yet.
+    older: Vec<Arc<dyn KeyProvider>>,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -34,7 +59,30 @@ impl Keyring {
     pub fn new(provider: impl KeyProvider + 'static) -> Self {
         Self {
             provider: Arc::new(provider),
+            older: vec![],
         }
+    }
+
+    /// A keyring whose first provider wraps, and all of which unwrap.
+    pub fn over(provider: Arc<dyn KeyProvider>, older: Vec<Arc<dyn KeyProvider>>) -> Self {
+        Self { provider, older }
+    }
+
+    async fn wrap(&self, place: Place<'_>, key: &ContentKey) -> Result<Wrapped, Error> {
+        let (provider_key, key) = self.provider.wrap(place, key).await?;
+        Ok(Wrapped { provider_key, key })
+    }
+
+    async fn unwrap(
+        &self,
+        id: &str,
+        place: Place<'_>,
+        wrapped: &Sealed,
+    ) -> Result<ContentKey, Error> {
+        let mut all = std::iter::once(&self.provider).chain(&self.older);
+        let found = all.find(|provider| provider.knows(id));
+        let provider = found.ok_or_else(|| Error::UnknownKey(id.to_owned()))?;
+        provider.unwrap(id, place, wrapped).await
     }
 
     /// Name of the wrapping key in use.
@@ -43,31 +91,55 @@ impl Keyring {
     }
 
     /// A new data key for a partner, wrapped: what the `partner_keys` row stores.
-    pub fn new_partner_key(&self, partner: Uuid) -> Result<Sealed, Error> {
-        self.provider
-            .wrap(partner_key_place(partner), &ContentKey::generate()?)
+    pub async fn new_partner_key(&self, partner: Uuid) -> Result<Wrapped, Error> {
+        self.wrap(partner_key_place(partner), &ContentKey::generate()?)
+            .await
     }
 
     /// The partner's data key, from its wrapped form.
-    pub fn partner_key(
+    pub async fn partner_key(
         &self,
         provider_id: &str,
         partner: Uuid,
         wrapped: &Sealed,
     ) -> Result<ContentKey, Error> {
-        self.provider
-            .unwrap(provider_id, partner_key_place(partner), wrapped)
+        self.unwrap(provider_id, partner_key_place(partner), wrapped)
+            .await
     }
 
     /// Wraps the same data key under the provider's present key, for rotation of the wrapping key.
-    pub fn rewrap(
+    pub async fn rewrap(
         &self,
         provider_id: &str,
         partner: Uuid,
         wrapped: &Sealed,
+    ) -> Result<Wrapped, Error> {
+        let key = self.partner_key(provider_id, partner, wrapped).await?;
+        self.wrap(partner_key_place(partner), &key).await
+    }
+
+    /// The same for the content key of a value that belongs to no partner.
+    pub async fn rewrap_alone(
+        &self,
+        provider_id: &str,
+        place: Place<'_>,
+        wrapped: &Sealed,
+    ) -> Result<Wrapped, Error> {
+        let place = content_key_place(place);
+        let key = self.unwrap(provider_id, place, wrapped).await?;
+        self.wrap(place, &key).await
+    }
+
+    /// Seals a value's content key under another data key of the partner; the value stays as it is.
+    pub fn reseal(
+        &self,
+        old: &ContentKey,
+        new: &ContentKey,
+        place: Place<'_>,
+        wrapped: &Sealed,
     ) -> Result<Sealed, Error> {
-        let key = self.partner_key(provider_id, partner, wrapped)?;
-        self.provider.wrap(partner_key_place(partner), &key)
+        let place = content_key_place(place);
+        new.seal(place, &old.open(place, wrapped)?)
     }
 
     /// Seals `plain` under a content key of its own; answers `(wrapped content key, value)`.
@@ -84,14 +156,18 @@ impl Keyring {
 
     /// Seals a value that belongs to no partner, under a content key that the provider wraps itself;
     /// answers `(wrapped content key, value)`. The provider's name is stored beside them.
-    pub fn seal_alone(&self, place: Place<'_>, plain: &[u8]) -> Result<(Sealed, Sealed), Error> {
+    pub async fn seal_alone(
+        &self,
+        place: Place<'_>,
+        plain: &[u8],
+    ) -> Result<(Wrapped, Sealed), Error> {
         let content = ContentKey::generate()?;
-        let wrapped = self.provider.wrap(content_key_place(place), &content)?;
+        let wrapped = self.wrap(content_key_place(place), &content).await?;
         Ok((wrapped, content.seal(place, plain)?))
     }
 
     /// Opens what [`Keyring::seal_alone`] made.
-    pub fn open_alone(
+    pub async fn open_alone(
         &self,
         provider_id: &str,
         place: Place<'_>,
@@ -99,8 +175,8 @@ impl Keyring {
         value: &Sealed,
     ) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
         let content = self
-            .provider
-            .unwrap(provider_id, content_key_place(place), wrapped)?;
+            .unwrap(provider_id, content_key_place(place), wrapped)
+            .await?;
         content.open(place, value)
     }
 

@@ -19,7 +19,7 @@ pub mod webauthn;
 
 pub use certificate::{Certificate, CertificateKey, ImportError, new_rsa_key};
 pub use file::FileProvider;
-pub use keyring::{KeyProvider, Keyring};
+pub use keyring::{KeyProvider, Keyring, Wrapped};
 pub use sealed::{ContentKey, Place, Sealed};
 pub use signing::{SigningKey, verify};
 
@@ -43,6 +43,14 @@ pub enum Error {
         /// The path as configured.
         path: String,
         /// What was wrong and what to do.
+        reason: String,
+    },
+    /// The service that holds the wrapping key did not answer, or refused. It may answer later.
+    #[error("the key service {service}: {reason}")]
+    Service {
+        /// Which.
+        service: &'static str,
+        /// What it said, or why it could not be asked.
         reason: String,
     },
     /// The operating system gave no randomness.

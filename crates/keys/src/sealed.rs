@@ -73,7 +73,8 @@ impl ContentKey {
         Ok(key)
     }
 
-    pub(crate) fn from_slice(bytes: &[u8]) -> Result<Self, Error> {
+    /// A key from its 32 bytes.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, Error> {
         if bytes.len() != 32 {
             return Err(Error::Malformed("a key has 32 bytes"));
         }
@@ -82,7 +83,8 @@ impl ContentKey {
         Ok(key)
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// Its 32 bytes, for whoever wraps it.
+    pub fn bytes(&self) -> &[u8] {
         &*self.0
     }
 

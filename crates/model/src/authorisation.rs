@@ -10,6 +10,7 @@ use crate::{
     Scope, TenantId,
     audit::{self, Target},
     credential::{self, Credential},
+    data_key::DataKey,
     db::execute,
     entity::authorisation::{ActiveModel, Column, Entity},
     tenant::{self, Organization},
@@ -142,13 +143,21 @@ pub async fn finish(
     refresh_token: &Secret,
     person: &str,
 ) -> Result<()> {
+    let data_key = DataKey::newest(scope.db(), keyring, scope.partner()).await?;
     let tx = scope.begin().await?;
     if !credential::is_live(&tx, scope, credential.id).await? {
         return Err(Error::Conflict(
             "The credential was revoked meanwhile.".into(),
         ));
     }
-    credential::secret::authorised(&tx, scope, keyring, credential.id, refresh_token).await?;
+    credential::secret::authorised(
+        &tx,
+        scope,
+        (keyring, &data_key),
+        credential.id,
+        refresh_token,
+    )
+    .await?;
     execute(
         &tx.conn,
         "UPDATE credentials SET authorised_as = $1, authorised_at = $2, last_error = NULL,

@@ -10,6 +10,7 @@ use crate::{
     ClientId, CredentialId, CredentialKind, CredentialState, DirectoryId, Error, Feature, Result,
     Role, Scope, SecretState, Timestamp,
     audit::{self, Target},
+    data_key::DataKey,
     db::execute,
     entity::credential::{ActiveModel, Column, Entity, Model},
 };
@@ -143,6 +144,7 @@ pub async fn create(
     };
     let id = CredentialId::generate(scope.db().clock());
     let now = scope.now();
+    let data_key = DataKey::newest(scope.db(), keyring, scope.partner()).await?;
     let tx = scope.begin().await?;
     let inserted = ActiveModel {
         partner_id: Set(scope.partner()),
@@ -175,7 +177,15 @@ pub async fn create(
         Err(e) if Error::is_unique(&e) => return Err(already_here()),
         other => other?,
     };
-    secret::insert(&tx, scope, keyring, id, &secret, SecretState::Current).await?;
+    secret::insert(
+        &tx,
+        scope,
+        (keyring, &data_key),
+        id,
+        &secret,
+        SecretState::Current,
+    )
+    .await?;
     audit::append(
         &tx,
         scope,

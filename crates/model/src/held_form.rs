@@ -6,7 +6,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    Db, Error, HeldFormId, Principal, Result,
+    Db, Error, HeldFormId, PartnerId, Principal, Result,
     db::{execute, query_one},
 };
 
@@ -25,9 +25,9 @@ pub struct Form {
     pub body: Zeroizing<Vec<u8>>,
 }
 
-fn place(principal: &Principal, row: Uuid) -> Place<'static> {
+pub(crate) fn place(partner: PartnerId, row: Uuid) -> Place<'static> {
     Place {
-        partner: principal.scope.partner().0,
+        partner: partner.0,
         table: "held_forms",
         column: "sealed",
         row,
@@ -41,7 +41,9 @@ pub async fn hold(principal: &Principal, keyring: &Keyring, form: &Form) -> Resu
         return Err(Error::Conflict("An API token holds no forms.".into()));
     };
     let row = HeldFormId::generate(scope.db().clock()).0;
-    let (wrapped, sealed) = keyring.seal_alone(place(principal, row), &form.body)?;
+    let (wrapped, sealed) = keyring
+        .seal_alone(place(scope.partner(), row), &form.body)
+        .await?;
     let token = keys::random_token()?;
     // A person goes on with one form or another; who held more gets the newest.
     execute(
@@ -64,8 +66,8 @@ pub async fn hold(principal: &Principal, keyring: &Keyring, form: &Form) -> Resu
             row.into(),
             form.path.clone().into(),
             form.content_type.clone().into(),
-            keyring.provider_id().into(),
-            wrapped.as_bytes().to_vec().into(),
+            wrapped.provider_key.into(),
+            wrapped.key.as_bytes().to_vec().into(),
             sealed.as_bytes().to_vec().into(),
             scope.now().plus_minutes(MINUTES).into(),
         ],
@@ -121,12 +123,14 @@ pub async fn take(principal: &Principal, keyring: &Keyring, token: &str) -> Resu
     Ok(Some(Form {
         path: row.try_get("", "path")?,
         content_type: row.try_get("", "content_type")?,
-        body: keyring.open_alone(
-            &provider,
-            place(principal, id),
-            &Sealed::from_bytes(row.try_get("", "wrapped")?),
-            &Sealed::from_bytes(row.try_get("", "sealed")?),
-        )?,
+        body: keyring
+            .open_alone(
+                &provider,
+                place(scope.partner(), id),
+                &Sealed::from_bytes(row.try_get("", "wrapped")?),
+                &Sealed::from_bytes(row.try_get("", "sealed")?),
+            )
+            .await?,
     }))
 }
 

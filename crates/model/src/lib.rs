@@ -10,6 +10,7 @@ pub mod connection_test;
 pub mod consent_link;
 pub mod consent_request;
 pub mod credential;
+pub mod data_key;
 pub mod directory;
 pub mod held_form;
 pub mod inventory;

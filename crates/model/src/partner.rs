@@ -1,9 +1,8 @@
 //! Partners and their data keys.
 
-use keys::{ContentKey, Keyring, Sealed};
+use keys::{Keyring, Wrapped};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait,
-    QueryFilter, QueryOrder,
+    ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, PaginatorTrait, QueryOrder,
 };
 use serde_json::json;
 
@@ -80,13 +79,26 @@ pub async fn edit(scope: &Scope, name: &str, contact: &str) -> Result<()> {
 /// # Errors
 /// [`Error::Invalid`] for an empty or over-long name.
 pub async fn create(db: &Db, keyring: &Keyring, name: &str) -> Result<PartnerId> {
+    let key = new_key(db, keyring).await?;
     let tx = db.everybody_writer().begin().await?;
-    let id = create_in(&tx, db, keyring, name).await?;
+    let id = create_in(&tx, db, key, name).await?;
     tx.commit().await?;
     Ok(id)
 }
 
-async fn create_in(tx: &Tx, db: &Db, keyring: &Keyring, name: &str) -> Result<PartnerId> {
+/// An id for a new partner and its data key, made before the transaction begins: the wrapping key may
+/// be a service's.
+async fn new_key(db: &Db, keyring: &Keyring) -> Result<(PartnerId, Wrapped)> {
+    let id = PartnerId::generate(db.clock());
+    Ok((id, keyring.new_partner_key(id.0).await?))
+}
+
+async fn create_in(
+    tx: &Tx,
+    db: &Db,
+    (id, key): (PartnerId, Wrapped),
+    name: &str,
+) -> Result<PartnerId> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > 120 {
         return Err(Error::field(
@@ -96,7 +108,6 @@ async fn create_in(tx: &Tx, db: &Db, keyring: &Keyring, name: &str) -> Result<Pa
     }
     // However the first partner came to be, nobody sets up a second one with the console's token.
     execute(&tx.conn, "DELETE FROM setup_tokens", vec![]).await?;
-    let id = PartnerId::generate(db.clock());
     let now = db.clock().now();
     partner::ActiveModel {
         id: Set(id),
@@ -112,9 +123,10 @@ async fn create_in(tx: &Tx, db: &Db, keyring: &Keyring, name: &str) -> Result<Pa
     partner_key::ActiveModel {
         partner_id: Set(id),
         version: Set(1),
-        provider_key: Set(keyring.provider_id()),
-        wrapped: Set(keyring.new_partner_key(id.0)?.as_bytes().to_vec()),
+        provider_key: Set(key.provider_key),
+        wrapped: Set(key.key.as_bytes().to_vec()),
         created_at: Set(now),
+        uses: Set(0),
     }
     .insert(&tx.conn)
     .await?;
@@ -175,6 +187,7 @@ pub async fn set_up(
     email: &str,
     password_hash: &str,
 ) -> Result<(PartnerId, MemberId)> {
+    let key = new_key(db, keyring).await?;
     let tx = db.everybody_writer().begin().await?;
     let taken = execute(
         &tx.conn,
@@ -189,7 +202,7 @@ pub async fn set_up(
                 .into(),
         ));
     }
-    let partner = create_in(&tx, db, keyring, name).await?;
+    let partner = create_in(&tx, db, key, name).await?;
     let member = member::create_in(&tx, db, email, Some(password_hash)).await?;
     member::join_in(
         &tx,
@@ -211,28 +224,4 @@ pub async fn set_up(
     .await?;
     tx.commit().await?;
     Ok((partner, member))
-}
-
-/// The partner's present data key and its version.
-pub(crate) async fn data_key(
-    conn: &impl ConnectionTrait,
-    keyring: &Keyring,
-    partner: PartnerId,
-    version: Option<i64>,
-) -> Result<(ContentKey, i64)> {
-    let mut query = partner_key::Entity::find().filter(partner_key::Column::PartnerId.eq(partner));
-    if let Some(version) = version {
-        query = query.filter(partner_key::Column::Version.eq(version));
-    }
-    let row = query
-        .order_by_desc(partner_key::Column::Version)
-        .one(conn)
-        .await?
-        .ok_or_else(|| Error::Stored("the partner has no data key".into()))?;
-    let key = keyring.partner_key(
-        &row.provider_key,
-        partner.0,
-        &Sealed::from_bytes(row.wrapped),
-    )?;
-    Ok((key, row.version))
 }

@@ -11,10 +11,10 @@ use crate::{
     Db, DirectoryId, Error, FieldError, Member, PartnerId, Principal, ProviderKind, Result, Role,
     Scope, SignInProvider, SignInProviderId,
     audit::{self, Target},
+    data_key::DataKey,
     db::{execute, query_all},
     entity::{identity, member, sign_in_provider},
     member::active_membership,
-    partner,
 };
 
 /// What an owner types.
@@ -82,7 +82,7 @@ pub fn check(draft: &Draft) -> Result<()> {
     }
 }
 
-fn place(partner: PartnerId, id: SignInProviderId) -> Place<'static> {
+pub(crate) fn place(partner: PartnerId, id: SignInProviderId) -> Place<'static> {
     Place {
         partner: partner.0,
         table: "sign_in_providers",
@@ -96,14 +96,12 @@ pub async fn create(scope: &Scope, keyring: &Keyring, draft: &Draft) -> Result<S
     scope.require_everywhere(Role::Owner)?;
     check(draft)?;
     let id = SignInProviderId::generate(scope.db().clock());
+    let data_key = DataKey::newest(scope.db(), keyring, scope.partner()).await?;
     let tx = scope.begin().await?;
-    let (data_key, key_version) =
-        partner::data_key(&tx.conn, keyring, scope.partner(), None).await?;
-    let (wrapped, sealed) = keyring.seal(
-        &data_key,
-        place(scope.partner(), id),
-        draft.client_secret.expose().as_bytes(),
-    )?;
+    let secret = draft.client_secret.expose().as_bytes();
+    let (wrapped, sealed) = data_key
+        .seal(&tx, keyring, place(scope.partner(), id), secret)
+        .await?;
     sign_in_provider::ActiveModel {
         partner_id: Set(scope.partner()),
         id: Set(id),
@@ -113,7 +111,7 @@ pub async fn create(scope: &Scope, keyring: &Keyring, draft: &Draft) -> Result<S
         directory_id: Set(draft.directory),
         issuer: Set(draft.issuer.clone()),
         client_id: Set(draft.client_id.trim().to_owned()),
-        key_version: Set(key_version),
+        key_version: Set(data_key.version),
         wrapped: Set(wrapped.as_bytes().to_vec()),
         sealed: Set(sealed.as_bytes().to_vec()),
         is_listed: Set(i64::from(draft.is_listed)),
@@ -172,15 +170,20 @@ pub async fn get(db: &Db, id: SignInProviderId) -> Result<Option<SignInProvider>
 
 /// The provider's client secret, for the one request that redeems a code.
 pub async fn secret(db: &Db, keyring: &Keyring, provider: &SignInProvider) -> Result<Secret> {
-    let (data_key, _) = partner::data_key(
-        &db.conn_of(provider.partner_id),
-        keyring,
-        provider.partner_id,
-        Some(provider.key_version),
-    )
-    .await?;
+    let (partner, id) = (provider.partner_id, provider.id);
+    let of = |version| DataKey::of(db, keyring, partner, version);
+    let mut provider = provider.clone();
+    let data_key = match of(provider.key_version).await {
+        // The key was replaced since the row was read: it names another one now.
+        Err(Error::Stored(_)) => {
+            let gone = || Error::Stored("the provider is gone".into());
+            provider = get(db, id).await?.ok_or_else(gone)?;
+            of(provider.key_version).await?
+        }
+        other => other?,
+    };
     let bytes = keyring.open(
-        &data_key,
+        &data_key.key,
         place(provider.partner_id, provider.id),
         &Sealed::from_bytes(provider.wrapped.clone()),
         &Sealed::from_bytes(provider.sealed.clone()),

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The seed's place: its row belongs to a person, not to a partner.
-fn place(member: MemberId) -> Place<'static> {
+pub(crate) fn place(member: MemberId) -> Place<'static> {
     Place {
         partner: uuid::Uuid::nil(),
         table: "totps",
@@ -29,13 +29,15 @@ pub async fn is_confirmed(db: &Db, member: MemberId) -> Result<bool> {
     Ok(found.is_some_and(|t| t.confirmed_at.is_some()))
 }
 
-fn seed(keyring: &Keyring, row: &totp::Model) -> Result<Zeroizing<Vec<u8>>> {
-    Ok(keyring.open_alone(
-        &row.provider_key,
-        place(row.member_id),
-        &Sealed::from_bytes(row.wrapped.clone()),
-        &Sealed::from_bytes(row.sealed.clone()),
-    )?)
+async fn seed(keyring: &Keyring, row: &totp::Model) -> Result<Zeroizing<Vec<u8>>> {
+    Ok(keyring
+        .open_alone(
+            &row.provider_key,
+            place(row.member_id),
+            &Sealed::from_bytes(row.wrapped.clone()),
+            &Sealed::from_bytes(row.sealed.clone()),
+        )
+        .await?)
 }
 
 /// Begins an enrolment, or goes on with one that was begun and not confirmed; answers the seed.
@@ -52,15 +54,15 @@ pub async fn enrol(principal: &Principal, keyring: &Keyring) -> Result<Zeroizing
                 "An authenticator app is set up already. Remove it first.".into(),
             ));
         }
-        return seed(keyring, &found);
+        return seed(keyring, &found).await;
     }
     let fresh = keys::totp::new_seed()?;
-    let (wrapped, sealed) = keyring.seal_alone(place(member), &fresh)?;
+    let (wrapped, sealed) = keyring.seal_alone(place(member), &fresh).await?;
     let tx = db.begin().await?;
     totp::ActiveModel {
         member_id: Set(member),
-        provider_key: Set(keyring.provider_id()),
-        wrapped: Set(wrapped.as_bytes().to_vec()),
+        provider_key: Set(wrapped.provider_key),
+        wrapped: Set(wrapped.key.as_bytes().to_vec()),
         sealed: Set(sealed.as_bytes().to_vec()),
         created_at: Set(db.clock().now()),
         confirmed_at: Set(None),
@@ -125,7 +127,7 @@ async fn redeem(
     if row.confirmed_at.is_none() != enrolling {
         return Ok(false);
     }
-    let seed = seed(keyring, &row)?;
+    let seed = seed(keyring, &row).await?;
     let Some(step) = keys::totp::step_of(&seed, code, db.clock().now().0 / 1000) else {
         return Ok(false);
     };

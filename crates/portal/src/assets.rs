@@ -31,8 +31,14 @@ pub(crate) async fn get(request: HttpRequest, path: web::Path<String>) -> HttpRe
             .insert_header((header::CACHE_CONTROL, cache))
             .finish();
     }
+    let mut kind = mime_guess::from_path(path.as_str())
+        .first_or_octet_stream()
+        .to_string();
+    if kind.starts_with("text/") {
+        kind.push_str("; charset=utf-8");
+    }
     HttpResponse::Ok()
-        .content_type(mime_guess::from_path(path.as_str()).first_or_octet_stream())
+        .content_type(kind)
         .insert_header((header::ETAG, tag))
         .insert_header((header::CACHE_CONTROL, cache))
         .body(file.data.into_owned())

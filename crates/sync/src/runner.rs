@@ -62,6 +62,8 @@ enum Worked {
     Hopeless(Failure),
     /// Nothing could be read, but later it may; not before this long.
     Later(Failure, Option<Duration>),
+    /// The key service does not let any credential be opened, which is not the run's fault.
+    Locked(Failure),
 }
 
 impl Runner {
@@ -77,7 +79,9 @@ impl Runner {
             Err(model::Error::LeaseLost) => outlast(|| self.stopped(&lease)).await,
             Err(error) if error.is_outage() => {
                 tracing::warn!(run = %id, %error, "the database is away; the run is given back");
-                match outlast(|| lease.give_back()).await {
+                let failure = simple("The database was away.");
+                let now = self.db.clock().now();
+                match outlast(|| lease.give_back(now, &failure)).await {
                     Err(model::Error::LeaseLost) => Ok(()),
                     other => other,
                 }
@@ -270,10 +274,14 @@ impl Runner {
                 broken = Some(entry.name);
             }
             stage.ended(entry.name, end);
-            if let Stop::Graph(error @ GraphError::Token { .. }) = stop
-                && error.class() != Class::Transient
-            {
-                return Ok(Err(error));
+            match stop {
+                Stop::Graph(error @ GraphError::Locked(_)) => return Ok(Err(error)),
+                Stop::Graph(error @ GraphError::Token { .. })
+                    if error.class() != Class::Transient =>
+                {
+                    return Ok(Err(error));
+                }
+                _ => {}
             }
         }
         Ok(Ok(through))
@@ -288,6 +296,9 @@ impl Runner {
         };
         let code = error.code().unwrap_or_default();
         let scope = lease.scope();
+        if let GraphError::Locked(_) = error {
+            return Ok(Worked::Locked(failure));
+        }
         match error.class() {
             Class::Credential => {
                 let told = Err((code.as_str(), failure.error.as_str()));
@@ -314,6 +325,13 @@ impl Runner {
         match worked {
             Worked::Hopeless(failure) => stage.finish(RunState::Failed, None, Some(&failure)).await,
             Worked::Later(failure, after) => self.later(lease, failure, after).await,
+            Worked::Locked(failure) => {
+                let at = self.db.clock().now().plus_ms(LOCKED_MS);
+                match lease.give_back(at, &failure).await {
+                    Err(model::Error::LeaseLost) => self.stopped(lease).await,
+                    other => other,
+                }
+            }
             Worked::Through(through) => {
                 let ends = stage.settle_collectors().await?;
                 if let Some(failure) = through.failure.clone()
@@ -367,6 +385,8 @@ impl Runner {
     }
 }
 
+/// How long until a key service that does not answer is asked again.
+const LOCKED_MS: i64 = 15_000;
 /// How long a database that is away is waited for.
 const OUTAGE: Duration = Duration::from_secs(120);
 

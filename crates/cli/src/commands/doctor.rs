@@ -8,6 +8,7 @@ use model::{audit, partner};
 use crate::{
     config::{Config, Options},
     installation::database,
+    keyring,
 };
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
@@ -44,12 +45,17 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     );
     say(
         "key",
-        match FileProvider::open(&config.data_dir.join("key")) {
-            Ok(_) => Ok("it can be read, by this user alone".into()),
-            Err(_) if !config.data_dir.join("key").exists() => {
-                Ok("it does not exist yet; it is made at the first start".into())
-            }
-            Err(e) => Err(e.to_string()),
+        match keyring::file(&config, &config.keys.present) {
+            Some(path) => match FileProvider::open(&path) {
+                Ok(_) => Ok("it can be read, by this user alone".into()),
+                Err(_) if !path.exists() => {
+                    Ok("it does not exist yet; it is made at the first start".into())
+                }
+                Err(e) => Err(e.to_string()),
+            },
+            None => keyring::open(&config)
+                .map(|keyring| format!("{} wraps", keyring.provider_id()))
+                .map_err(|e| format!("{e:#}")),
         },
     );
     let exists = !config.database_url.starts_with("sqlite:")

@@ -96,7 +96,7 @@ pub fn parse(text: &str) -> Result<Vec<Checkpoint>> {
         .collect()
 }
 
-fn place(row: Uuid) -> Place<'static> {
+pub(crate) fn place(row: Uuid) -> Place<'static> {
     Place {
         partner: Uuid::nil(),
         table: "signing_keys",
@@ -118,17 +118,19 @@ pub async fn signing_key(db: &Db, keyring: &Keyring) -> Result<SigningKey> {
         if let Some(row) = found {
             let id: SigningKeyId = row.try_get("", "row_id")?;
             let provider: String = row.try_get("", "provider_key")?;
-            let bytes = keyring.open_alone(
-                &provider,
-                place(id.0),
-                &Sealed::from_bytes(row.try_get("", "wrapped")?),
-                &Sealed::from_bytes(row.try_get("", "sealed")?),
-            )?;
+            let bytes = keyring
+                .open_alone(
+                    &provider,
+                    place(id.0),
+                    &Sealed::from_bytes(row.try_get("", "wrapped")?),
+                    &Sealed::from_bytes(row.try_get("", "sealed")?),
+                )
+                .await?;
             return Ok(SigningKey::from_pkcs8(&bytes)?);
         }
         let (key, bytes) = SigningKey::generate()?;
         let id = SigningKeyId::generate(db.clock());
-        let (wrapped, sealed) = keyring.seal_alone(place(id.0), &bytes)?;
+        let (wrapped, sealed) = keyring.seal_alone(place(id.0), &bytes).await?;
         // Of two processes that start at once, the first one's is everybody's.
         execute(
             &db.writer(),
@@ -139,8 +141,8 @@ pub async fn signing_key(db: &Db, keyring: &Keyring) -> Result<SigningKey> {
                 key.id().into(),
                 id.into(),
                 key.public_key().into(),
-                keyring.provider_id().into(),
-                wrapped.as_bytes().to_vec().into(),
+                wrapped.provider_key.into(),
+                wrapped.key.as_bytes().to_vec().into(),
                 sealed.as_bytes().to_vec().into(),
                 db.clock().now().into(),
             ],

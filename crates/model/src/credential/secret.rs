@@ -15,12 +15,12 @@ use crate::{
     CredentialId, CredentialSecretId, CredentialState, Db, Error, Result, Role, Scope, SecretKind,
     SecretState, Timestamp,
     audit::{self, Target},
+    data_key::DataKey,
     db::{Tx, execute},
     entity::{
         credential,
         credential_secret::{ActiveModel, Column, Entity, Model},
     },
-    partner,
 };
 
 /// How long a replaced secret is kept.
@@ -141,7 +141,11 @@ impl Opened {
     }
 }
 
-fn place(scope: &Scope, credential: CredentialId, id: CredentialSecretId) -> Place<'static> {
+pub(crate) fn place(
+    scope: &Scope,
+    credential: CredentialId,
+    id: CredentialSecretId,
+) -> Place<'static> {
     // Secrets of the first version of the schema moved here under the credential's id.
     let (table, column) = if id.0 == credential.0 {
         ("credentials", "secret")
@@ -233,16 +237,19 @@ async fn find(scope: &Scope, id: CredentialSecretId) -> Result<Option<Model>> {
         .await?)
 }
 
-async fn open_row(scope: &Scope, keyring: &Keyring, row: Model) -> Result<Opened> {
-    let (data_key, _) = partner::data_key(
-        &scope.conn(),
-        keyring,
-        scope.partner(),
-        Some(row.key_version),
-    )
-    .await?;
+async fn open_row(scope: &Scope, keyring: &Keyring, mut row: Model) -> Result<Opened> {
+    let (db, partner) = (scope.db(), scope.partner());
+    let data_key = match DataKey::of(db, keyring, partner, row.key_version).await {
+        // The key was replaced since the row was read: it names another one now.
+        Err(Error::Stored(_)) => {
+            let gone = || Error::Stored("the secret is gone".into());
+            row = find(scope, row.id).await?.ok_or_else(gone)?;
+            DataKey::of(db, keyring, partner, row.key_version).await?
+        }
+        other => other?,
+    };
     let bytes = keyring.open(
-        &data_key,
+        &data_key.key,
         place(scope, row.credential_id, row.id),
         &Sealed::from_bytes(row.content_key),
         &Sealed::from_bytes(row.sealed),
@@ -259,16 +266,14 @@ async fn open_row(scope: &Scope, keyring: &Keyring, row: Model) -> Result<Opened
 pub(super) async fn insert(
     tx: &Tx,
     scope: &Scope,
-    keyring: &Keyring,
+    (keyring, data_key): (&Keyring, &DataKey),
     credential: CredentialId,
     new: &NewSecret,
     state: SecretState,
 ) -> Result<CredentialSecretId> {
     let id = CredentialSecretId::generate(scope.db().clock());
-    let (data_key, key_version) =
-        partner::data_key(&tx.conn, keyring, scope.partner(), None).await?;
-    let (content_key, sealed) =
-        keyring.seal(&data_key, place(scope, credential, id), new.bytes())?;
+    let place = place(scope, credential, id);
+    let (content_key, sealed) = data_key.seal(tx, keyring, place, new.bytes()).await?;
     let certificate = new.certificate();
     ActiveModel {
         partner_id: Set(scope.partner()),
@@ -278,7 +283,7 @@ pub(super) async fn insert(
         state: Set(state),
         sealed: Set(sealed.as_bytes().to_vec()),
         content_key: Set(content_key.as_bytes().to_vec()),
-        key_version: Set(key_version),
+        key_version: Set(data_key.version),
         certificate: Set(certificate.map(|c| c.der.clone())),
         thumbprint: Set(certificate.map(Certificate::thumbprint)),
         expires_at: Set(new.expires_at()),
@@ -298,12 +303,21 @@ pub async fn replace(
     new: &NewSecret,
 ) -> Result<bool> {
     scope.require(Role::Admin)?;
+    let data_key = DataKey::newest(scope.db(), keyring, scope.partner()).await?;
     let tx = scope.begin().await?;
     let Some(row) = live(&tx, scope, id).await? else {
         return Ok(false);
     };
     step_down(&tx, scope, id).await?;
-    insert(&tx, scope, keyring, id, new, SecretState::Current).await?;
+    insert(
+        &tx,
+        scope,
+        (keyring, &data_key),
+        id,
+        new,
+        SecretState::Current,
+    )
+    .await?;
     in_use(&tx, scope, &row, new.kind(), new.expires_at()).await?;
     tx.commit().await?;
     Ok(true)
@@ -318,6 +332,7 @@ pub async fn add_pending(
     new: &NewSecret,
 ) -> Result<Option<CredentialSecretId>> {
     scope.require(Role::Admin)?;
+    let data_key = DataKey::newest(scope.db(), keyring, scope.partner()).await?;
     let tx = scope.begin().await?;
     let Some(row) = live(&tx, scope, id).await? else {
         return Ok(None);
@@ -329,7 +344,15 @@ pub async fn add_pending(
         vec![scope.partner().into(), id.into()],
     )
     .await?;
-    let made = insert(&tx, scope, keyring, id, new, SecretState::Pending).await?;
+    let made = insert(
+        &tx,
+        scope,
+        (keyring, &data_key),
+        id,
+        new,
+        SecretState::Pending,
+    )
+    .await?;
     audit::append(
         &tx,
         scope,
@@ -408,6 +431,21 @@ pub async fn rotate(
     used: CredentialSecretId,
     token: &Secret,
 ) -> Result<()> {
+    // A refresh token comes once: that the key was replaced at this moment must not lose it.
+    match keep(scope, keyring, id, used, token).await {
+        Err(Error::Conflict(_)) => keep(scope, keyring, id, used, token).await,
+        other => other,
+    }
+}
+
+async fn keep(
+    scope: &Scope,
+    keyring: &Keyring,
+    id: CredentialId,
+    used: CredentialSecretId,
+    token: &Secret,
+) -> Result<()> {
+    let data_key = DataKey::newest(scope.db(), keyring, scope.partner()).await?;
     let tx = scope.begin().await?;
     let Some(row) = Entity::find()
         .filter(Column::PartnerId.eq(scope.partner()))
@@ -419,17 +457,14 @@ pub async fn rotate(
     else {
         return Ok(());
     };
-    let (data_key, key_version) =
-        partner::data_key(&tx.conn, keyring, scope.partner(), None).await?;
-    let (content_key, sealed) = keyring.seal(
-        &data_key,
-        place(scope, id, row.id),
-        token.expose().as_bytes(),
-    )?;
+    let place = place(scope, id, row.id);
+    let (content_key, sealed) = data_key
+        .seal(&tx, keyring, place, token.expose().as_bytes())
+        .await?;
     let mut active: ActiveModel = row.into();
     active.sealed = Set(sealed.as_bytes().to_vec());
     active.content_key = Set(content_key.as_bytes().to_vec());
-    active.key_version = Set(key_version);
+    active.key_version = Set(data_key.version);
     active.update(&tx.conn).await?;
     tx.commit().await
 }
@@ -438,7 +473,7 @@ pub async fn rotate(
 pub(crate) async fn authorised(
     tx: &Tx,
     scope: &Scope,
-    keyring: &Keyring,
+    sealing: (&Keyring, &DataKey),
     id: CredentialId,
     token: &Secret,
 ) -> Result<()> {
@@ -450,7 +485,7 @@ pub(crate) async fn authorised(
     )
     .await?;
     let new = NewSecret::RefreshToken(token.clone());
-    insert(tx, scope, keyring, id, &new, SecretState::Current).await?;
+    insert(tx, scope, sealing, id, &new, SecretState::Current).await?;
     Ok(())
 }
 

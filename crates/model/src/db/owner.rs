@@ -155,7 +155,7 @@ pub(super) async fn rewrite(owner: &PgPool) -> std::result::Result<(), sqlx::Err
         .execute(&mut *connection)
         .await?;
     let mut done = Ok(());
-    for table in ["credential_secrets", "credentials"] {
+    for table in ["credential_secrets", "credentials", "partner_keys"] {
         let sql = format!("VACUUM FULL {table}");
         let one = sqlx::query(AssertSqlSafe(sql))
             .execute(&mut *connection)

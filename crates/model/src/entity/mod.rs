@@ -45,6 +45,7 @@ entity!(partner_key, "partner_keys", /// A partner's wrapped data key.
     provider_key: String,
     wrapped: Vec<u8>,
     created_at: Timestamp,
+    uses: i64,
 });
 
 entity!(member, "members", /// A person who signs in.

@@ -295,20 +295,14 @@ impl Lease {
         }
     }
 
-    /// Gives the run back because the database was away, which is not the run's fault: the attempt
-    /// does not count.
+    /// Gives the run back until `at`, because what everything stands on was away, which is not the
+    /// run's fault: the attempt does not count.
     ///
     /// # Errors
     /// [`Error::LeaseLost`] when somebody has taken it meanwhile.
-    pub async fn give_back(&self) -> Result<()> {
-        let failure = Failure {
-            code: None,
-            error: "The database was away.".into(),
-            remedy: None,
-        };
+    pub async fn give_back(&self, at: Timestamp, failure: &Failure) -> Result<()> {
         let tx = self.scope.begin().await?;
-        let now = self.scope.now();
-        self.leave_in(&tx, RunState::Retrying, Some(now), Some(&failure))
+        self.leave_in(&tx, RunState::Retrying, Some(at), Some(failure))
             .await?;
         let key: Vec<sea_orm::Value> = vec![self.run.partner_id.into(), self.run.id.into()];
         // The next delivery has this attempt's number again.

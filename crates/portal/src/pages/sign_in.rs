@@ -209,5 +209,9 @@ pub(crate) async fn delete(portal: web::Data<Portal>, principal: Signed) -> Answ
     session::end(&principal).await?;
     let mut response = see_other("/sign-in");
     let _ = response.add_cookie(&Name::Session.gone(&portal));
+    // What the browser may still hold of pages; its cookies of theme and density stay.
+    let value = header::HeaderValue::from_static("\"cache\", \"storage\"");
+    let name = header::HeaderName::from_static("clear-site-data");
+    response.headers_mut().insert(name, value);
     Ok(response)
 }

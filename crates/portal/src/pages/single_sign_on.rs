@@ -162,6 +162,9 @@ pub(crate) async fn accept(
     if open.is_none_or(|i| i.partner != provider.partner_id) {
         return Err(PageProblem::NotFound);
     }
+    if !guard::is_from_here(&request) {
+        return Ok(see_other(&format!("/invitations/{token}")));
+    }
     let purpose = Purpose::Accept { invitation: token };
     to_provider(&request, &portal, &provider, None, purpose).await
 }

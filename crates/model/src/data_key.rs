@@ -1,0 +1,105 @@
+//! A partner's data key, which seals the content keys of its secrets. It is opened before a
+//! transaction begins, because the key that wraps it may be a service's, and checked inside of it.
+
+use keys::{ContentKey, Keyring, Place, Sealed};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+
+use crate::{
+    Db, Error, PartnerId, Result,
+    db::{Tx, query_one},
+    entity::partner_key,
+};
+
+pub mod rewrap;
+pub mod rotate;
+
+/// A key is replaced by itself after so many uses: far below the 2^32 that AES-GCM under random nonces
+/// allows (NIST SP 800-38D, section 8.3).
+const MOST_USES: i64 = 1 << 31;
+
+/// An opened data key. Dropped, it is wiped.
+pub(crate) struct DataKey {
+    partner: PartnerId,
+    pub(crate) version: i64,
+    pub(crate) key: ContentKey,
+}
+
+impl DataKey {
+    /// The one that seals now.
+    pub(crate) async fn newest(db: &Db, keyring: &Keyring, partner: PartnerId) -> Result<Self> {
+        let newest = row(&db.conn_of(partner), partner, None).await?;
+        if newest.uses >= MOST_USES {
+            rotate::add(db, keyring, partner, newest.version).await?;
+            let newest = row(&db.conn_of(partner), partner, None).await?;
+            return Self::open(keyring, newest).await;
+        }
+        Self::open(keyring, newest).await
+    }
+
+    /// The one of a version, while something is sealed under it.
+    pub(crate) async fn of(
+        db: &Db,
+        keyring: &Keyring,
+        partner: PartnerId,
+        version: i64,
+    ) -> Result<Self> {
+        Self::open(
+            keyring,
+            row(&db.conn_of(partner), partner, Some(version)).await?,
+        )
+        .await
+    }
+
+    async fn open(keyring: &Keyring, row: partner_key::Model) -> Result<Self> {
+        let wrapped = Sealed::from_bytes(row.wrapped);
+        let opened = keyring.partner_key(&row.provider_key, row.partner_id.0, &wrapped);
+        Ok(Self {
+            partner: row.partner_id,
+            version: row.version,
+            key: opened.await?,
+        })
+    }
+
+    /// Seals a value inside a write; answers `(wrapped content key, value)`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the key was replaced since it was opened.
+    pub(crate) async fn seal(
+        &self,
+        tx: &Tx,
+        keyring: &Keyring,
+        place: Place<'_>,
+        plain: &[u8],
+    ) -> Result<(Sealed, Sealed)> {
+        // The row is locked until the write ends, so that the key cannot be retired beneath it.
+        let counted = query_one(
+            &tx.conn,
+            "UPDATE partner_keys SET uses = uses + 1 WHERE partner_id = $1 AND version = $2
+             RETURNING uses",
+            vec![self.partner.into(), self.version.into()],
+        )
+        .await?;
+        match counted {
+            Some(_) => Ok(keyring.seal(&self.key, place, plain)?),
+            None => Err(Error::Conflict(
+                "The organisation's key was replaced at this moment. Try again.".into(),
+            )),
+        }
+    }
+}
+
+async fn row(
+    conn: &impl ConnectionTrait,
+    partner: PartnerId,
+    version: Option<i64>,
+) -> Result<partner_key::Model> {
+    let mut query = partner_key::Entity::find().filter(partner_key::Column::PartnerId.eq(partner));
+    if let Some(version) = version {
+        query = query.filter(partner_key::Column::Version.eq(version));
+    }
+    query
+        .order_by_desc(partner_key::Column::Version)
+        .one(conn)
+        .await?
+        .ok_or_else(|| Error::Stored("the partner has no such data key".into()))
+}
