@@ -69,7 +69,7 @@ fn serve(folder: &Path) -> Command {
 
 /// Answers the server's own process: `setpriv` becomes it.
 fn started(folder: &Path) -> std::process::Child {
-    let child = serve(folder)
+    let mut child = serve(folder)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -81,6 +81,8 @@ fn started(folder: &Path) -> std::process::Child {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+    child.kill().unwrap();
+    child.wait().unwrap();
     panic!("the server did not start");
 }
 

@@ -8,6 +8,13 @@ use kms::{AwsKms, AzureKeyVault, Remote, VaultTransit};
 
 use crate::config::{Config, Wrapping};
 
+/// Variables that key services' own tools read: they belong to those services, and a token among them
+/// may be renewed while we run, so they are no part of our configuration.
+#[allow(clippy::disallowed_methods)]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// Where the wrapping key is, if it is in a file.
 pub(crate) fn file(config: &Config, wrapping: &Wrapping) -> Option<PathBuf> {
     match wrapping {
@@ -40,7 +47,7 @@ fn provider(
     Ok(match wrapping {
         Wrapping::File { .. } => unreachable!("a file was opened above"),
         Wrapping::Environment => {
-            let text = std::env::var("TENANTRY_KEY").context(
+            let text = environment("TENANTRY_KEY").context(
                 "TENANTRY_KEY is not set; give it 32 bytes of base64, such as of `openssl rand -base64 32`",
             )?;
             Arc::new(FileProvider::of_text("TENANTRY_KEY", &text)?)
@@ -49,9 +56,14 @@ fn provider(
             key,
             region,
             endpoint,
-        } => Arc::new(Remote(AwsKms::new(key, region, endpoint.clone())?)),
+        } => Arc::new(Remote(AwsKms::new(
+            key,
+            region,
+            endpoint.clone(),
+            environment,
+        )?)),
         Wrapping::AzureKeyVault { vault, key } => {
-            Arc::new(Remote(AzureKeyVault::new(vault.clone(), key)?))
+            Arc::new(Remote(AzureKeyVault::new(vault.clone(), key, environment)?))
         }
         Wrapping::VaultTransit {
             address,
@@ -59,7 +71,12 @@ fn provider(
             key,
         } => {
             let mount = mount.as_deref().unwrap_or("transit");
-            Arc::new(Remote(VaultTransit::new(address.clone(), mount, key)?))
+            Arc::new(Remote(VaultTransit::new(
+                address.clone(),
+                mount,
+                key,
+                environment,
+            )?))
         }
     })
 }

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::{Service, ask, decoded, refused, variable};
+use crate::{Environment, Service, ask, decoded, refused};
 
 const NAME: &str = "AWS KMS";
 /// What the key's policy may ask for, so that nothing else of the account's is decrypted with it.
@@ -25,6 +25,7 @@ const CONTEXT: (&str, &str) = ("application", "tenantry");
 #[derive(Debug)]
 pub struct AwsKms {
     http: Client,
+    environment: Environment,
     endpoint: Url,
     region: String,
     key: String,
@@ -53,7 +54,12 @@ impl AwsKms {
     ///
     /// # Errors
     /// When the platform's certificates cannot be read, or the region is none.
-    pub fn new(key: &str, region: &str, endpoint: Option<Url>) -> Result<Self, Error> {
+    pub fn new(
+        key: &str,
+        region: &str,
+        endpoint: Option<Url>,
+        environment: Environment,
+    ) -> Result<Self, Error> {
         let default = format!("https://kms.{region}.amazonaws.com/");
         let endpoint = match endpoint {
             Some(endpoint) => endpoint,
@@ -63,6 +69,7 @@ impl AwsKms {
         };
         Ok(Self {
             http: crate::client()?,
+            environment,
             endpoint,
             region: region.to_owned(),
             key: key.to_owned(),
@@ -72,7 +79,7 @@ impl AwsKms {
 
     async fn credentials(&self) -> Result<Credentials, Error> {
         let mut held = self.held.lock().await;
-        let soon = Utc::now() + Duration::from_secs(300);
+        let soon = wall_clock() + Duration::from_secs(300);
         if let Some(credentials) = held
             .as_ref()
             .filter(|c| c.expiration.is_none_or(|at| at > soon))
@@ -80,13 +87,13 @@ impl AwsKms {
             return Ok(credentials.clone());
         }
         let fresh = match (
-            variable("AWS_ACCESS_KEY_ID"),
-            variable("AWS_SECRET_ACCESS_KEY"),
+            (self.environment)("AWS_ACCESS_KEY_ID"),
+            (self.environment)("AWS_SECRET_ACCESS_KEY"),
         ) {
             (Some(access_key_id), Some(secret)) => Credentials {
                 access_key_id,
                 secret_access_key: secret.into(),
-                token: variable("AWS_SESSION_TOKEN").map(Zeroizing::new),
+                token: (self.environment)("AWS_SESSION_TOKEN").map(Zeroizing::new),
                 expiration: None,
             },
             _ => self.role().await?,
@@ -98,12 +105,14 @@ impl AwsKms {
     /// Of a container's or the machine's role.
     async fn role(&self) -> Result<Credentials, Error> {
         let none = |_: &Value| None;
-        let relative = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+        let relative = (self.environment)("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
         let relative = relative.map(|path| format!("http://169.254.170.2{path}"));
-        if let Some(url) = relative.or_else(|| variable("AWS_CONTAINER_CREDENTIALS_FULL_URI")) {
-            let token = match variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
+        if let Some(url) =
+            relative.or_else(|| (self.environment)("AWS_CONTAINER_CREDENTIALS_FULL_URI"))
+        {
+            let token = match (self.environment)("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
                 Some(file) => std::fs::read_to_string(file).ok(),
-                None => variable("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
+                None => (self.environment)("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
             };
             let mut request = self.http.get(url);
             if let Some(token) = token {
@@ -153,7 +162,7 @@ impl AwsKms {
             Some(port) => format!("{}:{port}", self.endpoint.host_str().unwrap_or_default()),
             None => self.endpoint.host_str().unwrap_or_default().to_owned(),
         };
-        let now = Utc::now().format("%Y%m%dT%H%M%SZ").to_string();
+        let now = wall_clock().format("%Y%m%dT%H%M%SZ").to_string();
         let mut headers = vec![
             ("content-type", "application/x-amz-json-1.1"),
             ("host", host.as_str()),
@@ -212,6 +221,12 @@ impl Service for AwsKms {
         let answer = self.call("Decrypt", body).await?;
         decoded(NAME, answer["Plaintext"].as_str().unwrap_or_default())
     }
+}
+
+/// AWS compares the time of a request with its own: the real time, whatever a test's clock says.
+#[allow(clippy::disallowed_methods)]
+fn wall_clock() -> DateTime<Utc> {
+    Utc::now()
 }
 
 /// The `Authorization` header of Signature Version 4, for headers that are sorted by name and a path

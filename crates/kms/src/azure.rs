@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::{Service, ask, refused, variable};
+use crate::{Environment, Service, ask, refused};
 
 const NAME: &str = "Azure Key Vault";
 const VERSION: &str = "api-version=7.4";
@@ -22,6 +22,7 @@ const VERSION: &str = "api-version=7.4";
 #[derive(Debug)]
 pub struct AzureKeyVault {
     http: Client,
+    environment: Environment,
     vault: Url,
     key: String,
     held: Mutex<Option<Token>>,
@@ -57,9 +58,10 @@ impl AzureKeyVault {
     ///
     /// # Errors
     /// When the platform's certificates cannot be read.
-    pub fn new(vault: Url, key: &str) -> Result<Self, Error> {
+    pub fn new(vault: Url, key: &str, environment: Environment) -> Result<Self, Error> {
         Ok(Self {
             http: crate::client()?,
+            environment,
             vault,
             key: key.to_owned(),
             held: Mutex::default(),
@@ -81,14 +83,18 @@ impl AzureKeyVault {
             return Ok(token.text.clone());
         }
         let code = |answer: &Value| answer["error"].as_str().map(str::to_owned);
-        let (tenant, client) = (variable("AZURE_TENANT_ID"), variable("AZURE_CLIENT_ID"));
-        let secret = variable("AZURE_CLIENT_SECRET").map(|secret| ("client_secret", secret));
-        let federated = variable("AZURE_FEDERATED_TOKEN_FILE")
+        let (tenant, client) = (
+            (self.environment)("AZURE_TENANT_ID"),
+            (self.environment)("AZURE_CLIENT_ID"),
+        );
+        let secret =
+            (self.environment)("AZURE_CLIENT_SECRET").map(|secret| ("client_secret", secret));
+        let federated = (self.environment)("AZURE_FEDERATED_TOKEN_FILE")
             .and_then(|file| std::fs::read_to_string(file).ok())
             .map(|token| ("client_assertion", token.trim().to_owned()));
         let granted: Granted = match (tenant, client.clone(), secret.or(federated)) {
             (Some(tenant), Some(client), Some((proof, value))) => {
-                let authority = variable("AZURE_AUTHORITY_HOST")
+                let authority = (self.environment)("AZURE_AUTHORITY_HOST")
                     .unwrap_or_else(|| "https://login.microsoftonline.com".into());
                 let authority = authority.trim_end_matches('/');
                 let scope = format!("{}/.default", self.audience());

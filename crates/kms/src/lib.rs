@@ -166,6 +166,6 @@ fn decoded(service: &'static str, text: &str) -> Result<Zeroizing<Vec<u8>>, Erro
         .map_err(|_| refused(service, "its answer cannot be read"))
 }
 
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
+/// Where a service's own variables are read, such as `VAULT_TOKEN`: each time anew, because a token may
+/// be renewed. The command line gives the process's environment.
+pub type Environment = fn(&str) -> Option<String>;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::{Service, ask, decoded, refused, variable};
+use crate::{Environment, Service, ask, decoded, refused};
 
 const NAME: &str = "Vault";
 
@@ -16,6 +16,7 @@ const NAME: &str = "Vault";
 #[derive(Debug)]
 pub struct VaultTransit {
     http: Client,
+    environment: Environment,
     address: Url,
     mount: String,
     key: String,
@@ -26,9 +27,15 @@ impl VaultTransit {
     ///
     /// # Errors
     /// When the platform's certificates cannot be read.
-    pub fn new(address: Url, mount: &str, key: &str) -> Result<Self, Error> {
+    pub fn new(
+        address: Url,
+        mount: &str,
+        key: &str,
+        environment: Environment,
+    ) -> Result<Self, Error> {
         Ok(Self {
             http: crate::client()?,
+            environment,
             address,
             mount: mount.trim_matches('/').to_owned(),
             key: key.to_owned(),
@@ -41,9 +48,9 @@ impl VaultTransit {
         body: Value,
         field: &str,
     ) -> Result<Zeroizing<String>, Error> {
-        let token = match variable("VAULT_TOKEN_FILE") {
+        let token = match (self.environment)("VAULT_TOKEN_FILE") {
             Some(file) => std::fs::read_to_string(file).ok(),
-            None => variable("VAULT_TOKEN"),
+            None => (self.environment)("VAULT_TOKEN"),
         };
         let token = Zeroizing::new(token.ok_or_else(|| {
             refused(
@@ -54,7 +61,7 @@ impl VaultTransit {
         let address = self.address.as_str().trim_end_matches('/');
         let url = format!("{address}/v1/{}/{action}/{}", self.mount, self.key);
         let mut request = self.http.post(url).header("x-vault-token", token.trim());
-        if let Some(namespace) = variable("VAULT_NAMESPACE") {
+        if let Some(namespace) = (self.environment)("VAULT_NAMESPACE") {
             request = request.header("x-vault-namespace", namespace);
         }
         let answer: Value = ask(NAME, request.json(&body), |answer| {

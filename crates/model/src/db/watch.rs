@@ -342,15 +342,13 @@ fn inserts(tokens: &[Token], table: &str, values: &[Value], reach: Reach) -> Res
             }
             Token::Sign(')') => depth = depth.saturating_sub(1),
             Token::Sign(',') if depth == 1 => commas += 1,
-            Token::Bound(bound) if depth == 1 && commas == place => {
-                if !is_partner(values, *bound, reach) {
-                    return Err(format!("a row of {table} is made for another partner"));
-                }
+            Token::Bound(bound)
+                if depth == 1 && commas == place && !is_partner(values, *bound, reach) =>
+            {
+                return Err(format!("a row of {table} is made for another partner"));
             }
-            Token::Word(word) if depth == 0 => {
-                debug_assert!(!word.is_empty());
-                break;
-            }
+            // `ON CONFLICT …`
+            Token::Word(_) if depth == 0 => break,
             _ => {}
         }
     }
