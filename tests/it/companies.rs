@@ -9,13 +9,13 @@ on_both! {
         app.post("/companies", json!({ "name": "Contoso Ltd", "external_id": "7" })).await;
         app.post("/companies", json!({ "name": "Fabrikam" })).await;
         let csv = "\u{feff}Name;Domain;External ID\nNew One;new.example;1\nContoso Limited;contoso.example;7\nFabrikam;;\nFabrikam;;\n;x.example;9\nBad;no domain;3\n";
-        let lines = app.post("/companies/import", json!({ "csv": csv, "dry_run": true })).await;
+        let lines = app.post("/company-imports", json!({ "csv": csv, "dry_run": true })).await;
         let fates: Vec<&str> = lines.as_array().unwrap().iter().map(|l| l["fate"].as_str().unwrap()).collect();
         assert_eq!(fates, ["create", "update", "unchanged", "refused", "refused", "refused"]);
         assert_eq!(lines[0]["line"], 2);
         assert!(lines[3]["reason"].as_str().unwrap().contains("twice"));
         assert_eq!(app.get("/companies?total=true").await["total"], 2, "a dry run saves nothing");
-        app.post("/companies/import", json!({ "csv": csv })).await;
+        app.post("/company-imports", json!({ "csv": csv })).await;
         let all = app.all("/companies").await;
         assert_eq!(all.len(), 3);
         let contoso = all.iter().find(|c| c["external_id"] == "7").unwrap();
@@ -26,14 +26,14 @@ on_both! {
         let fates = |lines: serde_json::Value| -> Vec<String> {
             lines.as_array().unwrap().iter().map(|l| text(l, "fate")).collect()
         };
-        let dry = fates(app.post("/companies/import", json!({ "csv": csv, "dry_run": true })).await);
+        let dry = fates(app.post("/company-imports", json!({ "csv": csv, "dry_run": true })).await);
         assert_eq!(dry, ["update", "create", "create", "refused", "refused"]);
-        assert_eq!(fates(app.post("/companies/import", json!({ "csv": csv })).await), dry);
+        assert_eq!(fates(app.post("/company-imports", json!({ "csv": csv })).await), dry);
         let all = app.all("/companies").await;
         assert_eq!(all.len(), 6);
         assert_eq!(all.iter().find(|c| c["external_id"] == "E1").unwrap()["name"], "New Name");
         for (csv, expected) in [("a,b\n1,2", "headed"), ("name\n", "No line follows"), ("", "headed")] {
-            let (status, problem) = app.api("POST", "/companies/import", Some(json!({ "csv": csv }))).await;
+            let (status, problem) = app.api("POST", "/company-imports", Some(json!({ "csv": csv }))).await;
             assert_eq!(status, 422, "{csv:?}");
             assert!(problem["errors"][0]["message"].as_str().unwrap().contains(expected), "{problem}");
         }

@@ -395,7 +395,7 @@ on_both! {
             ("DELETE", format!("/consent-links/{}", text(&link, "id")), json!({}), 404),
             ("POST", format!("/credentials/{id}/tests"), json!({}), 404),
             ("POST", format!("/credentials/{id}/revoke"), json!({}), 404),
-            ("POST", "/companies/import".to_owned(), json!({ "csv": "name\nx" }), 409),
+            ("POST", "/company-imports".to_owned(), json!({ "csv": "name\nx" }), 409),
             ("POST", format!("/mappings/{mapping}/remap"), json!({ "company_id": other }), 201),
         ] {
             let (status, answer) = app.api_as(&token, method, &path, Some(body)).await;

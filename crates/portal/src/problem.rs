@@ -1,6 +1,9 @@
 //! Errors as people and programs see them: what happened and what to do, never an inner detail.
 
-use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{StatusCode, header},
+};
 use askama::Template;
 use model::{FieldError, Role};
 use serde::Serialize;
@@ -115,6 +118,18 @@ impl From<keys::Error> for PageProblem {
 }
 
 pub(crate) async fn no_such_page(request: actix_web::HttpRequest) -> HttpResponse {
+    let methods = crate::routes::methods(request.path());
+    if !methods.is_empty() {
+        let mut response = match request.path().starts_with("/api/") {
+            true => ApiProblem::Method.error_response(),
+            false => PageProblem::NotFound.error_response(),
+        };
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        if let Ok(allow) = header::HeaderValue::from_str(&methods.join(", ")) {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+        return response;
+    }
     if request.path().starts_with("/api/") {
         ApiProblem::NotFound.error_response()
     } else {
@@ -127,6 +142,8 @@ pub(crate) async fn no_such_page(request: actix_web::HttpRequest) -> HttpRespons
 pub(crate) enum ApiProblem {
     #[error("not found")]
     NotFound,
+    #[error("method")]
+    Method,
     #[error("unauthorised")]
     Unauthorised,
     #[error("forbidden")]
@@ -170,6 +187,7 @@ pub(crate) struct ProblemField {
 impl ResponseError for ApiProblem {
     fn status_code(&self) -> StatusCode {
         match self {
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Unauthorised => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
@@ -182,6 +200,11 @@ impl ResponseError for ApiProblem {
 
     fn error_response(&self) -> HttpResponse {
         let (slug, title, detail) = match self {
+            Self::Method => (
+                "method-not-allowed",
+                "Method not allowed",
+                "This address takes other methods; the header Allow names them.".to_owned(),
+            ),
             Self::NotFound => (
                 "not-found",
                 "Not found",

@@ -185,7 +185,7 @@ routes! {
     get "/api/v1/tenants/{id}" Api(Viewer), api::tenants::get;
     get "/api/v1/companies" Api(Viewer), api::companies::list;
     post "/api/v1/companies" Api(Admin), api::companies::create;
-    post "/api/v1/companies/import" Api(Admin), api::companies::import;
+    post "/api/v1/company-imports" Api(Admin), api::companies::import;
     get "/api/v1/companies/{id}" Api(Viewer), api::companies::get;
     patch "/api/v1/companies/{id}" Api(Admin), api::companies::update;
     get "/api/v1/companies/{id}/users" Api(Viewer), api::users::list;
@@ -208,6 +208,13 @@ routes! {
     get "/api/v1/runs/{id}" Api(Viewer), api::runs::get;
     post "/api/v1/runs/{id}/cancel" Api(Technician), api::runs::cancel;
     post "/api/v1/runs/{id}/retry" Api(Technician), api::runs::retry;
+}
+
+/// The methods of a path, upper case; none when there is no such path.
+pub(crate) fn methods(path: &str) -> Vec<String> {
+    let fits = |pattern: &str| actix_web::dev::ResourceDef::new(pattern).is_match(path);
+    let found = TABLE.iter().filter(|(_, pattern, _)| fits(pattern));
+    found.map(|(method, ..)| method.to_uppercase()).collect()
 }
 
 /// The access of a method and pattern; HEAD counts as GET.

@@ -160,7 +160,7 @@ pub(crate) struct LineView {
 }
 
 /// Import companies
-#[utoipa::path(post, path = "/api/v1/companies/import", request_body = Import, responses(
+#[utoipa::path(post, path = "/api/v1/company-imports", request_body = Import, responses(
     (status = 200, body = Vec<LineView>), (status = 400, body = Problem), (status = 401, body = Problem),
     (status = 403, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn import(principal: Signed, import: web::Json<Import>) -> Answer {

@@ -72,7 +72,7 @@ pub(crate) struct New {
     #[serde(default)]
     note: String,
     /// 1, 7, 14 or 30; 7 unless told.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::whole_number")]
     days: Option<i64>,
 }
 

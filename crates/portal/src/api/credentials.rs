@@ -106,7 +106,7 @@ pub(crate) struct New {
     #[serde(default)]
     features: Option<Vec<String>>,
     /// 15, 60, 360, 720 or 1440 minutes; a day unless told.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::whole_number")]
     sync_interval_minutes: Option<i64>,
 }
 

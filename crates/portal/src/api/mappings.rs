@@ -77,6 +77,8 @@ pub(crate) struct New {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Change {
     /// 15, 60, 360, 720 or 1440; null for as often as the credential says.
+    #[serde(deserialize_with = "super::whole_number")]
+    #[schema(required = true)]
     sync_interval_minutes: Option<i64>,
 }
 

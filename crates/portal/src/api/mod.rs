@@ -38,8 +38,10 @@ pub(crate) type Answer = Result<HttpResponse, ApiProblem>;
 #[into_params(parameter_in = Query)]
 pub(crate) struct Paging {
     /// Rows to return: 1 to 500, 100 unless told.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<u64>,
     /// Where to go on: the `next` of the answer before.
+    #[param(pattern = "^[0-9]{1,9}$")]
     after: Option<String>,
     /// Whether to count all rows that match.
     #[serde(default)]
@@ -198,5 +200,67 @@ impl Modify for Token {
 }
 
 pub(crate) async fn openapi() -> HttpResponse {
-    HttpResponse::Ok().json(Document::openapi())
+    let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    let paths = document["paths"].as_object_mut();
+    for path in paths.into_iter().flat_map(|paths| paths.values_mut()) {
+        for operation in path
+            .as_object_mut()
+            .into_iter()
+            .flat_map(|o| o.values_mut())
+        {
+            say_problems(operation);
+        }
+    }
+    HttpResponse::Ok().json(document)
+}
+
+/// What all operations share: a problem has a type of its own (RFC 9457), and a query or body that
+/// cannot be read is answered with 400.
+fn say_problems(operation: &mut serde_json::Value) {
+    let problem = serde_json::json!({ "$ref": "#/components/schemas/Problem" });
+    let in_query = |p: &serde_json::Value| p["in"] == "query";
+    let takes = operation["requestBody"].is_object()
+        || operation["parameters"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(in_query));
+    let responses = operation.get_mut("responses");
+    let Some(responses) = responses.and_then(|r| r.as_object_mut()) else {
+        return;
+    };
+    if takes && !responses.contains_key("400") {
+        let content = serde_json::json!({ "application/json": { "schema": problem } });
+        let text = "The query or the body cannot be read.";
+        let answer = serde_json::json!({ "description": text, "content": content });
+        responses.insert("400".into(), answer);
+    }
+    for response in responses.values_mut() {
+        let content = response.get_mut("content").and_then(|c| c.as_object_mut());
+        let Some(content) = content else {
+            continue;
+        };
+        if content
+            .get("application/json")
+            .is_some_and(|json| json["schema"] == problem)
+            && let Some(json) = content.remove("application/json")
+        {
+            content.insert("application/problem+json".into(), json);
+        }
+    }
+}
+
+/// A whole number that JSON may also write as `30.0`: to JSON Schema both are integers.
+pub(crate) fn whole_number<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<i64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    #[allow(clippy::cast_possible_truncation)] // of a float without a fraction, within 2^53
+    let whole = number.as_i64().or_else(|| {
+        let float = number.as_f64()?;
+        (float.fract() == 0.0 && float.abs() < 9e15).then_some(float as i64)
+    });
+    whole
+        .map(Some)
+        .ok_or_else(|| serde::de::Error::custom(format!("{number} is no whole number")))
 }

@@ -178,10 +178,10 @@ fn moment(field: &str, text: &str) -> Result<Option<model::Timestamp>, ApiProble
 #[utoipa::path(get, path = "/api/v1/runs", params(Paging,
     ("company_id" = Option<Uuid>, Query, description = "Of one company"),
     ("mapping_id" = Option<Uuid>, Query, description = "Of one mapping"),
-    ("kind" = Option<String>, Query, description = "Of one kind"),
-    ("state" = Option<String>, Query, description = "In one state"),
-    ("since" = Option<String>, Query, description = "Asked for at this RFC 3339 moment or later"),
-    ("until" = Option<String>, Query, description = "Asked for before this moment")), responses(
+    ("kind" = Option<String>, Query, pattern = "^(|directory|secure_score|sign_in_activity)$", description = "Of one kind"),
+    ("state" = Option<String>, Query, pattern = "^(|queued|running|retrying|completed|partial|failed|cancelled)$", description = "In one state"),
+    ("since" = Option<String>, Query, format = DateTime, description = "Asked for at this RFC 3339 moment or later"),
+    ("until" = Option<String>, Query, format = DateTime, description = "Asked for before this moment")), responses(
     (status = 200, body = List<View>), (status = 400, body = Problem), (status = 401, body = Problem)))]
 pub(crate) async fn list(request: HttpRequest, principal: Signed) -> Answer {
     let paging: Paging = query(&request)?;

@@ -33,7 +33,7 @@ struct Filter {
 /// Syncs that the plan will begin, soonest first
 #[utoipa::path(get, path = "/api/v1/scheduled-runs", params(Paging,
     ("company_id" = Option<Uuid>, Query, description = "Of one company"),
-    ("kind" = Option<String>, Query, description = "Of one kind")), responses(
+    ("kind" = Option<String>, Query, pattern = "^(|directory|secure_score|sign_in_activity)$", description = "Of one kind")), responses(
     (status = 200, body = List<View>), (status = 400, body = Problem), (status = 401, body = Problem)))]
 pub(crate) async fn list(request: HttpRequest, principal: Signed) -> Answer {
     let paging: Paging = query(&request)?;
