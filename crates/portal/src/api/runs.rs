@@ -143,10 +143,8 @@ struct Filter {
     kind: String,
     #[serde(default)]
     state: String,
-    #[serde(default)]
-    since: String,
-    #[serde(default)]
-    until: String,
+    since: Option<String>,
+    until: Option<String>,
 }
 
 pub(super) fn word<T: std::str::FromStr<Err = String>>(
@@ -161,10 +159,10 @@ pub(super) fn word<T: std::str::FromStr<Err = String>>(
         .map_err(|why| ApiProblem::BadRequest(format!("{field}: {why}.")))
 }
 
-fn moment(field: &str, text: &str) -> Result<Option<model::Timestamp>, ApiProblem> {
-    if text.is_empty() {
+fn moment(field: &str, text: Option<&String>) -> Result<Option<model::Timestamp>, ApiProblem> {
+    let Some(text) = text else {
         return Ok(None);
-    }
+    };
     chrono::DateTime::parse_from_rfc3339(text)
         .map(|at| Some(at.to_utc().into()))
         .map_err(|_| {
@@ -193,8 +191,8 @@ pub(crate) async fn list(request: HttpRequest, principal: Signed) -> Answer {
         states: word::<RunState>("state", &filter.state)?
             .into_iter()
             .collect(),
-        since: moment("since", &filter.since)?,
-        until: moment("until", &filter.until)?,
+        since: moment("since", filter.since.as_ref())?,
+        until: moment("until", filter.until.as_ref())?,
     };
     let found = run::list(&principal.scope, &filter, paging.window()?).await?;
     paging.page(found, |r| View::new(r, None))
