@@ -122,7 +122,12 @@ impl TestApp {
         limits: Limits,
         like: Option<&str>,
     ) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        // As the product wants it: nobody else looks into it.
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        let directory = tempfile::Builder::new()
+            .permissions(private)
+            .tempdir()
+            .unwrap();
         let sim = Sim::start(world, ([127, 0, 0, 1], 0).into(), None)
             .await
             .unwrap();

@@ -41,6 +41,7 @@ mod sign_in;
 mod strangers;
 mod suggestions;
 mod sync_faults;
+mod timing;
 mod wall;
 
 /// Defines a test for both databases.

@@ -278,6 +278,7 @@ const EVERYBODY: &[(&str, usize)] = &[
     ("consent_link.rs", 1),
     ("consent_request.rs", 4),
     ("credential/secret.rs", 1),
+    ("data_key/rewrap.rs", 3),
     ("held_form.rs", 1),
     ("invitation.rs", 2),
     ("member.rs", 2),

@@ -27,7 +27,7 @@ pub(crate) fn respond(
     stream: impl Stream<Item = Result<Bytes, std::io::Error>> + 'static,
 ) -> HttpResponse {
     HttpResponse::Ok()
-        .content_type("text/event-stream; charset=utf-8")
+        .content_type("text/event-stream")
         .insert_header((header::CONTENT_ENCODING, "identity"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header(("x-accel-buffering", "no"))
