@@ -167,6 +167,15 @@ export async function people(browser) {
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByText('private network').waitFor();
     await look('single-sign-on-errors');
+    await page.getByRole('radio', { name: /Microsoft Entra ID/ }).check();
+    await page.getByLabel('Tenant ID').fill(installation.tenantId);
+    await page.getByLabel('Client ID').fill(installation.clientId);
+    await page.getByLabel('Client secret').fill(installation.secret);
+    await page.getByRole('button', { name: 'Save' }).click();
+    await heading('Single sign-on');
+    // Each provider has a redirect URI of its own to register.
+    await page.getByText(/\/sign-in\/callback\/[0-9a-f-]{36}/).waitFor();
+    await look('single-sign-on-added');
 
     // What each of the three may see and do.
     const seen = {};
