@@ -1,5 +1,8 @@
 //! The simulated cloud in a process.
 
+use reqwest::Client;
+use serde_json::json;
+
 use crate::{
     floor::World,
     process::{Process, after, start},
@@ -50,5 +53,19 @@ impl Sim {
             client_id: self.client_id.clone(),
             secret: self.secret.clone(),
         }
+    }
+
+    /// Lets every answer take so long: a network and Microsoft's own time.
+    pub async fn slow(&self, ms: usize) {
+        let fault = json!({ "path": "/", "kind": { "slow": { "ms": ms } }, "times": usize::MAX });
+        let url = format!("{}_sim/faults", self.root);
+        let answer = Client::new().post(url).json(&fault).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    /// Answers at once again.
+    pub async fn hurry(&self) {
+        let url = format!("{}_sim/faults", self.root);
+        Client::new().delete(url).send().await.unwrap();
     }
 }

@@ -3,9 +3,9 @@
 //! `docs/adr/0002-keys-scope-time.md` says why keys are composite, times are milliseconds and rows
 //! are marked rather than deleted.
 
-pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DatabaseBackend};
+pub use sea_orm_migration::{MigratorTrait, SchemaManager};
 
 /// Defines a migration from its statements; `{uuid}` and `{bytes}` stand for the column types that
 /// the two databases name differently.

@@ -518,6 +518,19 @@ on_both! {
         }
     }
 
+    async fn another_site_s_link_accepts_no_invitation(app) {
+        let id = provider(&app).await;
+        let token = invitation::create(&app.scope(), "sso@halden.example", Role::Technician, None).await.unwrap();
+        let invitation = format!("/invitations/{token}");
+        for (site, begins) in [("cross-site", false), ("same-site", false), ("same-origin", true), ("none", true)] {
+            let answer = app.stranger().http.get(format!("{}{invitation}/providers/{id}", app.url))
+                .header("sec-fetch-site", site).send().await.unwrap();
+            assert_eq!(answer.status(), 303);
+            assert_eq!(location(&answer).starts_with(&app.sim.url()), begins, "{site}");
+            assert_eq!(location(&answer) == invitation, !begins, "{site}");
+        }
+    }
+
     async fn what_a_provider_proves_must_be_fresh_by_its_own_word(app) {
         let id = provider(&app).await;
         let account = format!("{}/admin", app.application().home);

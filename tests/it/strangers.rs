@@ -43,18 +43,15 @@ async fn everything(app: &TestApp) -> String {
             "partner_id"
         };
         let partner = app.partner.0;
-        match app.db.owner_pool() {
+        let rows: Vec<String> = match app.db.owner_pool() {
             Pool::Postgres(pool) => {
                 let sql = format!(
                     "SELECT to_jsonb(t)::text FROM {table} t WHERE {column} = '{partner}' ORDER BY 1"
                 );
-                let rows = sqlx::query(AssertSqlSafe(sql))
+                sqlx::query_scalar(AssertSqlSafe(sql))
                     .fetch_all(&pool)
                     .await
-                    .unwrap();
-                for row in rows {
-                    all.push_str(&format!("{table} {}\n", row.get::<String, _>(0)));
-                }
+                    .unwrap()
             }
             Pool::Sqlite(pool) => {
                 let columns: Vec<String> = sqlx::query(AssertSqlSafe(format!(
@@ -71,14 +68,14 @@ async fn everything(app: &TestApp) -> String {
                     columns.join(" || ',' || "),
                     partner.simple()
                 );
-                let rows = sqlx::query(AssertSqlSafe(sql))
+                sqlx::query_scalar(AssertSqlSafe(sql))
                     .fetch_all(&pool)
                     .await
-                    .unwrap();
-                for row in rows {
-                    all.push_str(&format!("{table} {}\n", row.get::<String, _>(0)));
-                }
+                    .unwrap()
             }
+        };
+        for row in rows {
+            all.push_str(&format!("{table} {row}\n"));
         }
     }
     all

@@ -269,6 +269,40 @@ fn a_role_that_no_wall_holds_is_refused() {
     });
 }
 
+/// The owner's password stays off the server: it migrates from elsewhere, and the server starts and
+/// works with its own role alone. And what it cannot do without the owner it says.
+#[test]
+fn a_server_needs_no_owner_once_the_schema_is_there() {
+    run(|| async {
+        let Some(server) = postgres_server() else {
+            return;
+        };
+        let crate::app::Owned { url, owner } = crate::app::fresh_database(&server).await;
+        let clock = model::Clock::system;
+        let alone = model::Db::connect(&url, clock()).await.unwrap();
+        assert!(alone.pending_migrations().await.unwrap() > 0);
+        let refused = alone.migrate().await.unwrap_err().to_string();
+        assert!(refused.contains("TENANTRY_DATABASE_OWNER_URL"), "{refused}");
+        let both = model::Db::connect_owned(&url, &owner, clock())
+            .await
+            .unwrap();
+        both.migrate().await.unwrap();
+        sync::prepare_queue(&both).await.unwrap();
+        both.close().await;
+        assert_eq!(alone.pending_migrations().await.unwrap(), 0);
+        alone.migrate().await.unwrap();
+        sync::prepare_queue(&alone).await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = keys::FileProvider::open_or_create(&directory.path().join("key")).unwrap();
+        let keyring = keys::Keyring::new(file);
+        partner::create(&alone, &keyring, "Halden MSP")
+            .await
+            .unwrap();
+        assert_eq!(partner::list(&alone).await.unwrap().len(), 1);
+        alone.close().await;
+    });
+}
+
 /// Who may look over all partners, and how often each file says so; `docs/security.md` has why.
 const EVERYBODY: &[(&str, usize)] = &[
     ("api_token.rs", 1),

@@ -2,7 +2,7 @@
 //! transaction begins, because the key that wraps it may be a service's, and checked inside of it.
 
 use keys::{ContentKey, Keyring, Place, Sealed};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Select};
 
 use crate::{
     Db, Error, PartnerId, Result,
@@ -27,27 +27,29 @@ pub(crate) struct DataKey {
 impl DataKey {
     /// The one that seals now.
     pub(crate) async fn newest(db: &Db, keyring: &Keyring, partner: PartnerId) -> Result<Self> {
-        let newest = row(&db.conn_of(partner), partner, None).await?;
+        let newest = newest_row(db, partner).await?;
         if newest.uses >= MOST_USES {
             rotate::add(db, keyring, partner, newest.version).await?;
-            let newest = row(&db.conn_of(partner), partner, None).await?;
-            return Self::open(keyring, newest).await;
+            return Self::open(keyring, newest_row(db, partner).await?).await;
         }
         Self::open(keyring, newest).await
     }
 
-    /// The one of a version, while something is sealed under it.
+    /// The one of a version; `None` when it was replaced and nothing is sealed under it any more.
     pub(crate) async fn of(
         db: &Db,
         keyring: &Keyring,
         partner: PartnerId,
         version: i64,
-    ) -> Result<Self> {
-        Self::open(
-            keyring,
-            row(&db.conn_of(partner), partner, Some(version)).await?,
-        )
-        .await
+    ) -> Result<Option<Self>> {
+        let row = rows(partner)
+            .filter(partner_key::Column::Version.eq(version))
+            .one(&db.conn_of(partner))
+            .await?;
+        match row {
+            Some(row) => Ok(Some(Self::open(keyring, row).await?)),
+            None => Ok(None),
+        }
     }
 
     async fn open(keyring: &Keyring, row: partner_key::Model) -> Result<Self> {
@@ -88,18 +90,14 @@ impl DataKey {
     }
 }
 
-async fn row(
-    conn: &impl ConnectionTrait,
-    partner: PartnerId,
-    version: Option<i64>,
-) -> Result<partner_key::Model> {
-    let mut query = partner_key::Entity::find().filter(partner_key::Column::PartnerId.eq(partner));
-    if let Some(version) = version {
-        query = query.filter(partner_key::Column::Version.eq(version));
-    }
-    query
+fn rows(partner: PartnerId) -> Select<partner_key::Entity> {
+    partner_key::Entity::find().filter(partner_key::Column::PartnerId.eq(partner))
+}
+
+async fn newest_row(db: &Db, partner: PartnerId) -> Result<partner_key::Model> {
+    rows(partner)
         .order_by_desc(partner_key::Column::Version)
-        .one(conn)
+        .one(&db.conn_of(partner))
         .await?
-        .ok_or_else(|| Error::Stored("the partner has no such data key".into()))
+        .ok_or_else(|| Error::Stored("the partner has no data key".into()))
 }

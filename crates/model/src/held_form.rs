@@ -45,9 +45,11 @@ pub async fn hold(principal: &Principal, keyring: &Keyring, form: &Form) -> Resu
         .seal_alone(place(scope.partner(), row), &form.body)
         .await?;
     let token = keys::random_token()?;
+    // The partner's turn: forms of one session that come at the same moment count each other.
+    let tx = scope.begin().await?;
     // A person goes on with one form or another; who held more gets the newest.
     execute(
-        &scope.writer(),
+        &tx.conn,
         "DELETE FROM held_forms WHERE partner_id = $1 AND session_id = $2 AND token_hash NOT IN (
             SELECT token_hash FROM held_forms WHERE partner_id = $1 AND session_id = $2
             ORDER BY expires_at DESC LIMIT $3)",
@@ -55,7 +57,7 @@ pub async fn hold(principal: &Principal, keyring: &Keyring, form: &Form) -> Resu
     )
     .await?;
     execute(
-        &scope.writer(),
+        &tx.conn,
         "INSERT INTO held_forms (token_hash, partner_id, session_id, row_id, path, content_type,
             provider_key, wrapped, sealed, expires_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -73,6 +75,7 @@ pub async fn hold(principal: &Principal, keyring: &Keyring, form: &Form) -> Resu
         ],
     )
     .await?;
+    tx.commit().await?;
     Ok(token)
 }
 

@@ -171,16 +171,17 @@ pub async fn get(db: &Db, id: SignInProviderId) -> Result<Option<SignInProvider>
 /// The provider's client secret, for the one request that redeems a code.
 pub async fn secret(db: &Db, keyring: &Keyring, provider: &SignInProvider) -> Result<Secret> {
     let (partner, id) = (provider.partner_id, provider.id);
-    let of = |version| DataKey::of(db, keyring, partner, version);
     let mut provider = provider.clone();
-    let data_key = match of(provider.key_version).await {
-        // The key was replaced since the row was read: it names another one now.
-        Err(Error::Stored(_)) => {
-            let gone = || Error::Stored("the provider is gone".into());
-            provider = get(db, id).await?.ok_or_else(gone)?;
-            of(provider.key_version).await?
+    let data_key = loop {
+        if let Some(key) = DataKey::of(db, keyring, partner, provider.key_version).await? {
+            break key;
         }
-        other => other?,
+        // The key was replaced since the row was read: it names another one now.
+        provider = match get(db, id).await? {
+            Some(now) if now.key_version != provider.key_version => now,
+            Some(_) => return Err(Error::Stored("a provider's data key is missing".into())),
+            None => return Err(Error::Stored("the provider is gone".into())),
+        };
     };
     let bytes = keyring.open(
         &data_key.key,

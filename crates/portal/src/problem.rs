@@ -203,7 +203,7 @@ impl ResponseError for ApiProblem {
             Self::Method => (
                 "method-not-allowed",
                 "Method not allowed",
-                "This address takes other methods; the header Allow names them.".to_owned(),
+                "This address takes other methods; its Allow header names them.".to_owned(),
             ),
             Self::NotFound => (
                 "not-found",

@@ -1,7 +1,9 @@
 //! Every route, its handler and the least role that it needs. The guard refuses what is not allowed
 //! before a handler runs; a test drives each row as a stranger and as another partner.
 
-use actix_web::{http::Method, web};
+use std::sync::LazyLock;
+
+use actix_web::{dev::ResourceDef, http::Method, web};
 use model::Role;
 
 use crate::{api, assets, pages};
@@ -210,11 +212,21 @@ routes! {
     post "/api/v1/runs/{id}/retry" Api(Technician), api::runs::retry;
 }
 
+/// Each row's method, upper case, and what its pattern matches: compiled once, as strangers ask for
+/// paths that are none by the thousand.
+static PATTERNS: LazyLock<Vec<(String, ResourceDef)>> = LazyLock::new(|| {
+    TABLE
+        .iter()
+        .map(|(method, pattern, _)| (method.to_uppercase(), ResourceDef::new(*pattern)))
+        .collect()
+});
+
 /// The methods of a path, upper case; none when there is no such path.
-pub(crate) fn methods(path: &str) -> Vec<String> {
-    let fits = |pattern: &str| actix_web::dev::ResourceDef::new(pattern).is_match(path);
-    let found = TABLE.iter().filter(|(_, pattern, _)| fits(pattern));
-    found.map(|(method, ..)| method.to_uppercase()).collect()
+pub(crate) fn methods(path: &str) -> Vec<&'static str> {
+    let fits = PATTERNS
+        .iter()
+        .filter(|(_, pattern)| pattern.is_match(path));
+    fits.map(|(method, _)| method.as_str()).collect()
 }
 
 /// The access of a method and pattern; HEAD counts as GET.

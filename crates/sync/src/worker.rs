@@ -14,6 +14,7 @@ use apalis_postgres::PostgresStorage;
 use apalis_sqlite::SqliteStorage;
 use model::{Db, PartnerId, Pool, RunId, run::Due};
 use serde::{Deserialize, Serialize};
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::watch;
 use ulid::Ulid;
 use uuid::Uuid;
@@ -29,13 +30,33 @@ struct Task {
     run: Uuid,
 }
 
-/// Makes or upgrades the queue's own tables.
+/// Makes or upgrades the queue's own tables. Where they are as they should be, it reads alone: the role
+/// that a server runs as may make no tables.
 pub async fn prepare_queue(db: &Db) -> anyhow::Result<()> {
     match db.owner_pool() {
         Pool::Sqlite(pool) => SqliteStorage::<()>::migrations().run(&pool).await?,
-        Pool::Postgres(pool) => PostgresStorage::<()>::setup(&pool).await?,
+        Pool::Postgres(pool) => {
+            if is_queue_behind(&pool).await? {
+                PostgresStorage::<()>::setup(&pool).await?;
+            }
+        }
     }
     Ok(db.grant().await?)
+}
+
+async fn is_queue_behind(pool: &PgPool) -> anyhow::Result<bool> {
+    let migrations = PostgresStorage::<()>::migrations();
+    let table = migrations.table_name.as_ref();
+    let is_there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(table)
+        .fetch_one(pool)
+        .await?;
+    if !is_there {
+        return Ok(true);
+    }
+    let done = AssertSqlSafe(format!("SELECT version FROM {table} WHERE success"));
+    let done: Vec<i64> = sqlx::query_scalar(done).fetch_all(pool).await?;
+    Ok(migrations.iter().any(|one| !done.contains(&one.version)))
 }
 
 /// The sending side.

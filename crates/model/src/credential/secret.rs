@@ -239,14 +239,16 @@ async fn find(scope: &Scope, id: CredentialSecretId) -> Result<Option<Model>> {
 
 async fn open_row(scope: &Scope, keyring: &Keyring, mut row: Model) -> Result<Opened> {
     let (db, partner) = (scope.db(), scope.partner());
-    let data_key = match DataKey::of(db, keyring, partner, row.key_version).await {
-        // The key was replaced since the row was read: it names another one now.
-        Err(Error::Stored(_)) => {
-            let gone = || Error::Stored("the secret is gone".into());
-            row = find(scope, row.id).await?.ok_or_else(gone)?;
-            DataKey::of(db, keyring, partner, row.key_version).await?
+    let data_key = loop {
+        if let Some(key) = DataKey::of(db, keyring, partner, row.key_version).await? {
+            break key;
         }
-        other => other?,
+        // The key was replaced since the row was read: it names another one now.
+        row = match find(scope, row.id).await? {
+            Some(now) if now.key_version != row.key_version => now,
+            Some(_) => return Err(Error::Stored("a secret's data key is missing".into())),
+            None => return Err(Error::Stored("the secret is gone".into())),
+        };
     };
     let bytes = keyring.open(
         &data_key.key,

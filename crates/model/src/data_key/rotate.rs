@@ -151,18 +151,29 @@ async fn behind(scope: &Scope, version: i64) -> Result<Vec<Value>> {
 
 async fn move_all(scope: &Scope, keyring: &Keyring, version: i64) -> Result<u64> {
     let (db, partner) = (scope.db(), scope.partner());
-    let mut moved = 0;
+    let (mut moved, mut was_orphaned) = (0, false);
     loop {
         let values = behind(scope, version).await?;
         if values.is_empty() {
             return Ok(moved);
         }
-        let new = DataKey::of(db, keyring, partner, version).await?;
+        // Another rotation may have replaced the one that this moves values to; it moves them on.
+        let Some(new) = DataKey::of(db, keyring, partner, version).await? else {
+            return Ok(moved);
+        };
+        let (before, mut is_orphaned) = (moved, false);
         let mut old: Option<(i64, ContentKey)> = None;
         for value in values {
             let key = match old.take() {
                 Some((version, key)) if version == value.version => key,
-                _ => DataKey::of(db, keyring, partner, value.version).await?.key,
+                _ => match DataKey::of(db, keyring, partner, value.version).await? {
+                    Some(opened) => opened.key,
+                    // It is retired, so the value was moved since it was read.
+                    None => {
+                        is_orphaned = true;
+                        continue;
+                    }
+                },
             };
             let wrapped = Sealed::from_bytes(value.wrapped.clone());
             let resealed = keyring.reseal(&key, &new.key, value.place, &wrapped)?;
@@ -187,6 +198,10 @@ async fn move_all(scope: &Scope, keyring: &Keyring, version: i64) -> Result<u64>
             .await?;
             old = Some((value.version, key));
         }
+        if is_orphaned && moved == before && was_orphaned {
+            return Err(Error::Stored("values name data keys that are gone".into()));
+        }
+        was_orphaned = is_orphaned && moved == before;
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{str::FromStr, sync::Arc, time::Duration};
 
 use migrations::{Migrator, MigratorTrait, PARTNERS_TABLES, WRITTEN_ONCE};
-use sea_orm::{DbErr, SqlxPostgresConnector};
+use sea_orm::{DbErr, RuntimeErr, SqlxPostgresConnector};
 use sqlx::{
     AssertSqlSafe, PgPool, Row,
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
@@ -65,8 +65,8 @@ pub(super) async fn refuse_unwalled(pool: &PgPool) -> Result<()> {
     }
 }
 
-/// Brings the schema up to date and gives the runtime's role what it needs, and no more.
-pub(super) async fn migrate(owner: &PgPool, runtime: &PgPool) -> Result<()> {
+/// Brings the schema up to date.
+pub(super) async fn migrate(owner: &PgPool) -> Result<()> {
     // The migrator takes no lock of its own.
     let mut lock = owner.acquire().await.map_err(connect_failed)?;
     sqlx::query("SELECT pg_advisory_lock(7361)")
@@ -74,10 +74,24 @@ pub(super) async fn migrate(owner: &PgPool, runtime: &PgPool) -> Result<()> {
         .await
         .map_err(connect_failed)?;
     let connection = SqlxPostgresConnector::from_sqlx_postgres_pool(owner.clone());
-    let mut done = Migrator::up(&connection, None).await.map_err(Error::from);
-    if done.is_ok() {
-        done = grant(owner, runtime).await;
-    }
+    let done = Migrator::up(&connection, None).await.map_err(|error| {
+        // SQLSTATE 42501: insufficient_privilege.
+        let is_refused = match &error {
+            DbErr::Exec(RuntimeErr::SqlxError(error))
+            | DbErr::Query(RuntimeErr::SqlxError(error)) => error
+                .as_database_error()
+                .is_some_and(|e| e.code().as_deref() == Some("42501")),
+            _ => false,
+        };
+        match is_refused {
+            false => Error::from(error),
+            true => Error::field(
+                "DATABASE_URL",
+                "the schema must change, and this role does not own the tables. Name the role that \
+                 does in TENANTRY_DATABASE_OWNER_URL, or run `tenantry migrate` with it elsewhere",
+            ),
+        }
+    });
     sqlx::query("SELECT pg_advisory_unlock(7361)")
         .execute(&mut *lock)
         .await
@@ -123,7 +137,7 @@ pub(super) async fn grant(owner: &PgPool, runtime: &PgPool) -> Result<()> {
             .execute(owner)
             .await
             .map_err(|error| {
-                Error::Database(DbErr::Exec(sea_orm::RuntimeErr::SqlxError(Arc::new(error))))
+                Error::Database(DbErr::Exec(RuntimeErr::SqlxError(Arc::new(error))))
             })?;
     }
     Ok(())
