@@ -156,7 +156,7 @@ fn it_does_not_start_where_others_may_look() {
 }
 
 /// Opens the first partner's data key as the product does, from what is stored.
-fn data_key(folder: &Path) -> Vec<u8> {
+pub fn data_key(folder: &Path) -> Vec<u8> {
     let text = std::fs::read_to_string(folder.join("key")).unwrap();
     let wrapping = data_encoding::BASE64
         .decode(text.trim().as_bytes())

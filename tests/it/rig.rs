@@ -63,8 +63,12 @@ pub struct Installation {
     folder: tempfile::TempDir,
     port: u16,
     http: reqwest::Client,
-    token: String,
+    pub token: String,
+    /// The link by which its owner joins.
+    pub invitation: String,
     postgres: Option<Owned>,
+    /// What its processes find in their environment besides.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Installation {
@@ -90,7 +94,9 @@ impl Installation {
                 .build()
                 .unwrap(),
             token: String::new(),
+            invitation: String::new(),
             postgres,
+            environment: vec![],
         };
         let add = [
             "partner",
@@ -102,13 +108,14 @@ impl Installation {
         ];
         let made = this.command(&add, &[]).output().unwrap();
         let printed = String::from_utf8(made.stdout).unwrap();
-        assert!(printed.contains("Invitation: http://"), "{printed}");
+        let invitation = printed.lines().find_map(|l| l.strip_prefix("Invitation: "));
+        this.invitation = invitation.unwrap().to_owned();
         let token = printed.lines().find_map(|l| l.strip_prefix("API token: "));
         this.token = token.unwrap().to_owned();
         this
     }
 
-    fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    pub fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let mut command = Command::new(binary());
         command
             .args(arguments)
@@ -116,8 +123,19 @@ impl Installation {
             .arg(self.data())
             .arg("--config")
             .arg(self.folder.path().join("tenantry.toml"))
+            .envs(self.environment.iter().map(|(name, value)| (*name, value)))
             .envs(environment.iter().copied());
         command
+    }
+
+    /// Where it is reached.
+    pub fn url(&self) -> String {
+        format!("http://localhost:{}", self.port)
+    }
+
+    /// Everything that it wrote is in here.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn data(&self) -> PathBuf {

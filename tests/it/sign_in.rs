@@ -28,7 +28,7 @@ pub async fn provider(app: &TestApp) -> SignInProviderId {
         .unwrap()
 }
 
-async fn sign_in(app: &TestApp, email: &str) -> Browser {
+pub async fn sign_in(app: &TestApp, email: &str) -> Browser {
     let browser = app.stranger();
     let answer = browser
         .post("/sign-in", &[("email", email), ("password", PASSWORD)])
@@ -653,7 +653,7 @@ on_both! {
 }
 
 /// The cookies that a browser holds.
-async fn cookie_of(browser: &Browser, app: &TestApp) -> String {
+pub async fn cookie_of(browser: &Browser, app: &TestApp) -> String {
     use reqwest::cookie::CookieStore;
     let url = url::Url::parse(&app.url).unwrap();
     let cookies = browser.jar.cookies(&url).unwrap();

@@ -273,10 +273,11 @@ fn verify(
     if claims.aud != sign_in.client_id.to_string() {
         return Err(bad("it is for another application"));
     }
-    if claims.exp + SKEW <= now {
+    // Its times are a stranger's numbers: the largest must not wrap around.
+    if claims.exp.saturating_add(SKEW) <= now {
         return Err(bad("it has expired"));
     }
-    if claims.nbf - SKEW > now {
+    if claims.nbf.saturating_sub(SKEW) > now {
         return Err(bad("it is not valid yet; check this server's clock"));
     }
     if claims.nonce.as_bytes() != sign_in.nonce.as_bytes() || claims.nonce.is_empty() {
@@ -294,7 +295,7 @@ fn verify(
                      tokens of the application's registration",
                 ));
             }
-            Some(at) if at + SKEW < now => return Err(bad("you signed in too long ago")),
+            Some(at) if at.saturating_add(SKEW) < now => return Err(bad("you signed in too long ago")),
             Some(_) => {}
         }
     }

@@ -194,16 +194,20 @@ impl Provider {
         if !ours || (several && party.is_none()) || party.is_some_and(|p| p != sign_in.client_id) {
             return Err(bad("it is for another application"));
         }
-        if claims.exp + SKEW <= now {
+        // Its times are a stranger's numbers: the largest must not wrap around.
+        if claims.exp.saturating_add(SKEW) <= now {
             return Err(bad("it has expired"));
         }
-        if claims.nbf.is_some_and(|nbf| nbf - SKEW > now) || claims.iat - SKEW > now {
+        if claims.nbf.is_some_and(|nbf| nbf.saturating_sub(SKEW) > now)
+            || claims.iat.saturating_sub(SKEW) > now {
             return Err(bad("it is not valid yet; check this server's clock"));
         }
         if claims.nonce.is_empty() || claims.nonce != sign_in.nonce {
             return Err(bad("its nonce is not the one that was sent"));
         }
-        if sign_in.anew && claims.auth_time.is_none_or(|at| at + SKEW < now) {
+        if sign_in.anew && claims
+                .auth_time
+                .is_none_or(|at| at.saturating_add(SKEW) < now) {
             return Err(bad("the person was not asked to sign in anew"));
         }
         if claims.sub.is_empty() || claims.sub.len() > 255 {

@@ -130,9 +130,11 @@ async fn create_in(
     }
     .insert(&tx.conn)
     .await?;
+    #[allow(clippy::disallowed_methods)] // before it there is nobody
+    let scope = Scope::operator(db, id);
     audit::append(
         tx,
-        &Scope::operator(db, id),
+        &scope,
         "partner.create",
         Target::new("partner", id, name),
         json!({ "name": name }),

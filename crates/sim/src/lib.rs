@@ -49,6 +49,7 @@ mod weather;
 mod world;
 
 pub use fault::{Fault, Kind};
+pub use signing::{Forgery, Signature};
 pub use weather::Weather;
 pub use world::{Application, Directory, World};
 
@@ -116,6 +117,16 @@ impl Sim {
     /// Makes coming requests fail; see [`Fault`].
     pub fn fail_next(&self, fault: Fault) {
         self.state.add_fault(fault);
+    }
+
+    /// Tokens that were handed out: access, refresh and id tokens.
+    pub fn tokens(&self) -> Vec<String> {
+        [self.state.tokens(), self.state.signer.issued()].concat()
+    }
+
+    /// Lets every id token be wrong in this way from now on, or none.
+    pub fn forge(&self, forgery: Option<Forgery>) {
+        self.state.signer.forge(forgery);
     }
 
     /// Removes all faults that have not happened yet.

@@ -382,6 +382,13 @@ impl State {
         token
     }
 
+    /// Access and refresh tokens that were handed out and still count.
+    pub(crate) fn tokens(&self) -> Vec<String> {
+        let inner = self.lock();
+        let refresh = inner.memory.refresh_tokens.keys();
+        inner.tokens.keys().chain(refresh).cloned().collect()
+    }
+
     pub(crate) fn holder(&self, token: &str) -> Option<Holder> {
         self.lock().tokens.get(token).cloned()
     }

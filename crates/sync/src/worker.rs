@@ -5,6 +5,8 @@
 //! its retries, panics and leases are not ours (the handler records everything in `runs` and always
 //! answers `Ok`); its set-up turns `synchronous` off (only its migrations are run).
 
+#![allow(clippy::disallowed_methods)] // the pool is the queue's
+
 use std::time::Duration;
 
 use apalis::layers::WorkerBuilderExt;

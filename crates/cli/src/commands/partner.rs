@@ -40,6 +40,7 @@ pub(crate) async fn run(options: Options, command: Command) -> anyhow::Result<()
             // Checked before anything is made.
             let owner = member::check_email(&owner).context("--owner")?;
             let id = partner::create(db, &installation.connection.keyring, &name).await?;
+            #[allow(clippy::disallowed_methods)] // whoever runs the command is the operator
             let scope = Scope::operator(db, id);
             let root = match &installation.config.public_url {
                 Some(url) => url.to_string(),

@@ -89,6 +89,7 @@ async fn partner_key(db: &Db, keyring: &Keyring, row: &QueryResult) -> Result<u6
     let new = keyring
         .rewrap(&before, partner.0, &Sealed::from_bytes(wrapped.clone()))
         .await?;
+    #[allow(clippy::disallowed_methods)] // a key is replaced for its partner
     let scope = Scope::operator(db, partner);
     let tx = scope.begin().await?;
     let moved = query_one(
