@@ -248,7 +248,12 @@ fn secrets_are_where_they_belong_and_nowhere_else() {
     run(|| async {
         let world = licensed(World::demo(crate::app::secret()));
         let app = TestApp::start_with(Database::Sqlite, world, false).await;
-        let consenting = app.sim.world().directories.iter().filter(|d| !d.declines && d.users < 5000);
+        let consenting = app
+            .sim
+            .world()
+            .directories
+            .iter()
+            .filter(|d| !d.declines && d.users < 5000);
         let largest = consenting.max_by_key(|d| d.users).unwrap();
         let mut rig = Installation::new(&app, None);
         let temporary = rig.folder().join("temporary");
@@ -374,7 +379,10 @@ fn secrets_are_where_they_belong_and_nowhere_else() {
         ];
         let (mut pages, mut shown) = everything_shown(&rig, &browser, &ids).await;
         let path = format!("/companies/{}/users?limit=500", ids[0].1);
-        for user in rig.insist("GET", &path, None).await["value"].as_array().unwrap() {
+        for user in rig.insist("GET", &path, None).await["value"]
+            .as_array()
+            .unwrap()
+        {
             let path = format!("/companies/{}/users/{}", ids[0].1, text(user, "id"));
             shown.extend_from_slice(browser.page(&path).await.as_bytes());
             pages += 1;

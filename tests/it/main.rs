@@ -30,6 +30,7 @@ mod hardening;
 mod id_tokens;
 mod isolation;
 mod key_services;
+mod ledger;
 mod links;
 mod main_job;
 mod metadata;

@@ -299,8 +299,27 @@ fn first_start() {
                 "{weak}"
             );
         }
+        // A log that takes no rows: nothing is made, and the token still counts.
+        crate::ledger::break_log(&db, true).await;
+        assert_eq!(browser.post("/setup", &form(PASSWORD)).await.status(), 500);
+        crate::ledger::break_log(&db, false).await;
+        assert!(model::partner::list(&db).await.unwrap().is_empty());
         assert_eq!(browser.post("/setup", &form(PASSWORD)).await.status(), 303);
         assert!(browser.page("/").await.contains("First steps"));
+        let partner = model::partner::list(&db).await.unwrap()[0].id;
+        let scope = model::Scope::operator(&db, partner);
+        let window = model::Window::page(1, 10);
+        let filter = model::audit::Filter::default();
+        let rows = model::audit::list(&scope, &filter, window);
+        let mut actions: Vec<String> = rows
+            .await
+            .unwrap()
+            .rows
+            .into_iter()
+            .map(|r| r.action)
+            .collect();
+        actions.sort_unstable();
+        assert_eq!(actions, ["member.join", "partner.create", "session.begin"]);
         // The token is spent.
         assert_eq!(
             app.stranger()

@@ -46,7 +46,7 @@ async fn join(app: &TestApp, email: &str, role: Role) -> model::MemberId {
 }
 
 /// Sets an authenticator app up; answers its seed and the recovery codes.
-async fn set_up_app(app: &TestApp, browser: &Browser) -> (Vec<u8>, Vec<String>) {
+pub async fn set_up_app(app: &TestApp, browser: &Browser) -> (Vec<u8>, Vec<String>) {
     // At the beginning of a code's half minute, so that it is the same one for a while.
     app.clock.advance_ms(30_000 - app.clock.now().0 % 30_000);
     let page = browser.page("/account/authenticator-app").await;
@@ -81,7 +81,7 @@ fn fields<'a>(fields: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
 }
 
 /// Adds a passkey; answers its authenticator.
-async fn add_passkey(app: &TestApp, browser: &Browser) -> Authenticator {
+pub async fn add_passkey(app: &TestApp, browser: &Browser) -> Authenticator {
     let mut authenticator = Authenticator::new(&app.url);
     let page = browser.page("/account/passkeys/new").await;
     let mut form = authenticator.make(&challenge(&page));

@@ -295,7 +295,9 @@ fn verify(
                      tokens of the application's registration",
                 ));
             }
-            Some(at) if at.saturating_add(SKEW) < now => return Err(bad("you signed in too long ago")),
+            Some(at) if at.saturating_add(SKEW) < now => {
+                return Err(bad("you signed in too long ago"));
+            }
             Some(_) => {}
         }
     }

@@ -199,15 +199,18 @@ impl Provider {
             return Err(bad("it has expired"));
         }
         if claims.nbf.is_some_and(|nbf| nbf.saturating_sub(SKEW) > now)
-            || claims.iat.saturating_sub(SKEW) > now {
+            || claims.iat.saturating_sub(SKEW) > now
+        {
             return Err(bad("it is not valid yet; check this server's clock"));
         }
         if claims.nonce.is_empty() || claims.nonce != sign_in.nonce {
             return Err(bad("its nonce is not the one that was sent"));
         }
-        if sign_in.anew && claims
+        if sign_in.anew
+            && claims
                 .auth_time
-                .is_none_or(|at| at.saturating_add(SKEW) < now) {
+                .is_none_or(|at| at.saturating_add(SKEW) < now)
+        {
             return Err(bad("the person was not asked to sign in anew"));
         }
         if claims.sub.is_empty() || claims.sub.len() > 255 {
