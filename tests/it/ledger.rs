@@ -10,10 +10,7 @@ use serde_json::{Value, json};
 use sim::World;
 
 use crate::{
-    app::{
-        Browser, Database, OWNER, PASSWORD, TestApp, licensed, location, postgres_server, run,
-        secret, text,
-    },
+    app::{Browser, Database, OWNER, PASSWORD, TestApp, licensed, location, postgres_server, run, secret, text},
     consent_flow::decide,
     sign_in::{add_passkey, provider, set_up_app, sign_in},
     strangers::everything,
@@ -23,22 +20,10 @@ const ENTRA: &str = "/settings/integrations/entra";
 
 /// What changes nothing that belongs to a partner, and why.
 const NO_CHANGE: &[(&str, &str)] = &[
-    (
-        "POST /settings/integrations/entra/mappings/import/review",
-        "shows what would be saved",
-    ),
-    (
-        "POST /account/providers/{own}/link",
-        "leads to the provider; the return is what links",
-    ),
-    (
-        "POST /consents/{id}/check",
-        "looks once more at a consent that spreads; it ends as the return does",
-    ),
-    (
-        "POST /setup",
-        "there is no partner yet: tests/it/pages.rs looks at the new one's rows",
-    ),
+    ("POST /settings/integrations/entra/mappings/import/review", "shows what would be saved"),
+    ("POST /account/providers/{own}/link", "leads to the provider; the return is what links"),
+    ("POST /consents/{id}/check", "looks once more at a consent that spreads; it ends as the return does"),
+    ("POST /setup", "there is no partner yet: tests/it/pages.rs looks at the new one's rows"),
 ];
 
 struct Ledger<'a> {
@@ -49,9 +34,7 @@ struct Ledger<'a> {
 /// Lets the audit log take no rows, as on a full disk; or again.
 pub async fn break_log(db: &model::Db, is_broken: bool) {
     let statements: &[&str] = match (db.owner_pool(), is_broken) {
-        (Pool::Sqlite(_), true) => &[
-            "CREATE TRIGGER full BEFORE INSERT ON audit_rows BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END",
-        ],
+        (Pool::Sqlite(_), true) => &["CREATE TRIGGER full BEFORE INSERT ON audit_rows BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"],
         (Pool::Sqlite(_), false) => &["DROP TRIGGER full"],
         (Pool::Postgres(_), true) => &[
             "CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = 'could not extend file'; END $$",
@@ -76,10 +59,7 @@ async fn changeable(app: &TestApp) -> String {
 impl Ledger<'_> {
     async fn actions_after(&self, seq: i64) -> Vec<String> {
         let window = model::Window::page(1, 500);
-        let rows = audit::list(&self.app.scope(), &audit::Filter::default(), window)
-            .await
-            .unwrap()
-            .rows;
+        let rows = audit::list(&self.app.scope(), &audit::Filter::default(), window).await.unwrap().rows;
         let mut new: Vec<_> = rows.into_iter().filter(|row| row.seq > seq).collect();
         new.sort_by_key(|row| row.seq);
         new.into_iter().map(|row| row.action).collect()
@@ -87,64 +67,34 @@ impl Ledger<'_> {
 
     async fn newest(&self) -> i64 {
         let window = model::Window::page(1, 1);
-        let rows = audit::list(&self.app.scope(), &audit::Filter::default(), window)
-            .await
-            .unwrap()
-            .rows;
+        let rows = audit::list(&self.app.scope(), &audit::Filter::default(), window).await.unwrap().rows;
         rows.first().map_or(0, |row| row.seq)
     }
 
     /// A route, driven twice: the log is full, and then it is not.
-    async fn change(
-        &mut self,
-        route: &str,
-        actions: &[&str],
-        send: impl AsyncFn() -> Response,
-    ) -> Response {
+    async fn change(&mut self, route: &str, actions: &[&str], send: impl AsyncFn() -> Response) -> Response {
         let before = changeable(self.app).await;
         break_log(&self.app.db, true).await;
         let refused = send().await;
         break_log(&self.app.db, false).await;
         let status = refused.status();
         let said = refused.text().await.unwrap();
-        assert!(
-            status.is_server_error(),
-            "{route} with a full log: {status} {said}"
-        );
-        assert!(
-            !said.contains("audit_rows") && !said.contains("disk"),
-            "{route} says too much: {said}"
-        );
+        assert!(status.is_server_error(), "{route} with a full log: {status} {said}");
+        assert!(!said.contains("audit_rows") && !said.contains("disk"), "{route} says too much: {said}");
         let after = changeable(self.app).await;
-        assert!(
-            before == after,
-            "{route} changed something without its audit row:\n{}",
-            difference(&before, &after)
-        );
+        assert!(before == after, "{route} changed something without its audit row:\n{}", difference(&before, &after));
         let seq = self.newest().await;
         let answer = send().await;
         let status = answer.status();
-        assert!(
-            status.is_success() || status.is_redirection(),
-            "{route}: {status} {}",
-            answer.text().await.unwrap()
-        );
+        assert!(status.is_success() || status.is_redirection(), "{route}: {status} {}", answer.text().await.unwrap());
         assert_eq!(self.actions_after(seq).await, actions, "{route}");
         self.seen.insert(route.to_owned());
         answer
     }
 
-    async fn page(
-        &mut self,
-        browser: &Browser,
-        route: &str,
-        ids: &[&str],
-        form: &[(&str, &str)],
-        actions: &[&str],
-    ) -> Response {
+    async fn page(&mut self, browser: &Browser, route: &str, ids: &[&str], form: &[(&str, &str)], actions: &[&str]) -> Response {
         let path = filled(route, ids);
-        self.change(route, actions, async || browser.post(&path, form).await)
-            .await
+        self.change(route, actions, async || browser.post(&path, form).await).await
     }
 
     async fn api(&mut self, route: &str, ids: &[&str], body: Value, actions: &[&str]) -> Value {
@@ -152,10 +102,7 @@ impl Ledger<'_> {
         let url = format!("{}{}", self.app.url, filled(route, ids));
         let app = self.app;
         let send = async || {
-            let request = app
-                .http
-                .request(method.parse().unwrap(), &url)
-                .bearer_auth(&app.token);
+            let request = app.http.request(method.parse().unwrap(), &url).bearer_auth(&app.token);
             request.json(&body).send().await.unwrap()
         };
         let answer = self.change(route, actions, send).await;
@@ -167,9 +114,7 @@ fn filled(route: &str, ids: &[&str]) -> String {
     let (_, pattern) = route.split_once(' ').unwrap();
     let mut ids = ids.iter();
     let parts = pattern.split('/').map(|part| match part.starts_with('{') {
-        true => ids
-            .next()
-            .unwrap_or_else(|| panic!("{route} wants more ids")),
+        true => ids.next().unwrap_or_else(|| panic!("{route} wants more ids")),
         false => part,
     });
     parts.collect::<Vec<_>>().join("/")
@@ -179,10 +124,7 @@ fn difference(before: &str, after: &str) -> String {
     let before: BTreeSet<&str> = before.lines().collect();
     let after: BTreeSet<&str> = after.lines().collect();
     let lines = before.symmetric_difference(&after);
-    lines
-        .map(|line| &line[..line.len().min(400)])
-        .collect::<Vec<_>>()
-        .join("\n")
+    lines.map(|line| &line[..line.len().min(400)]).collect::<Vec<_>>().join("\n")
 }
 
 /// Waits until tests of connections have ended, which go on after the answer.
@@ -200,115 +142,35 @@ async fn people(ledger: &mut Ledger<'_>) {
     let app = ledger.app;
     let visitor = app.stranger();
     let right = [("email", OWNER), ("password", PASSWORD)];
-    ledger
-        .page(&visitor, "POST /sign-in", &[], &right, &["session.begin"])
-        .await;
-    ledger
-        .page(
-            &visitor,
-            "POST /prove",
-            &[],
-            &[("password", PASSWORD)],
-            &["session.prove"],
-        )
-        .await;
-    ledger
-        .page(&visitor, "POST /sign-out", &[], &[], &["session.end"])
-        .await;
+    ledger.page(&visitor, "POST /sign-in", &[], &right, &["session.begin"]).await;
+    ledger.page(&visitor, "POST /prove", &[], &[("password", PASSWORD)], &["session.prove"]).await;
+    ledger.page(&visitor, "POST /sign-out", &[], &[], &["session.end"]).await;
 
     let owner = sign_in(app, OWNER).await;
-    let new = [
-        ("token_name", "Nightly"),
-        ("role", "viewer"),
-        ("days", "30"),
-    ];
-    ledger
-        .page(
-            &owner,
-            "POST /account/tokens",
-            &[],
-            &new,
-            &["api_token.create"],
-        )
-        .await;
+    let new = [("token_name", "Nightly"), ("role", "viewer"), ("days", "30")];
+    ledger.page(&owner, "POST /account/tokens", &[], &new, &["api_token.create"]).await;
     let page = owner.page("/account").await;
     let token = page.split("/account/tokens/").nth(1).unwrap()[..36].to_owned();
-    ledger
-        .page(
-            &owner,
-            "POST /account/tokens/{own}/revoke",
-            &[&token],
-            &[],
-            &["api_token.revoke"],
-        )
-        .await;
-    let password = [
-        ("current_password", PASSWORD),
-        ("new_password", "four quiet otters swim"),
-    ];
-    ledger
-        .page(
-            &owner,
-            "POST /account/password",
-            &[],
-            &password,
-            &["member.password"],
-        )
-        .await;
+    ledger.page(&owner, "POST /account/tokens/{own}/revoke", &[&token], &[], &["api_token.revoke"]).await;
+    let password = [("current_password", PASSWORD), ("new_password", "four quiet otters swim")];
+    ledger.page(&owner, "POST /account/password", &[], &password, &["member.password"]).await;
     let me = member::by_email(&app.db, OWNER).await.unwrap().unwrap();
-    let back = [
-        ("current_password", "four quiet otters swim"),
-        ("new_password", PASSWORD),
-    ];
+    let back = [("current_password", "four quiet otters swim"), ("new_password", PASSWORD)];
     owner.post("/account/password", &back).await;
 
     let other = sign_in(app, OWNER).await;
     let page = other.page("/account").await;
-    let session = page
-        .split("/account/sessions/")
-        .skip(1)
-        .find(|t| !t.starts_with("end"))
-        .unwrap()[..36]
-        .to_owned();
-    ledger
-        .page(
-            &other,
-            "POST /account/sessions/{own}/end",
-            &[&session],
-            &[],
-            &["session.revoke"],
-        )
-        .await;
-    ledger
-        .page(
-            &other,
-            "POST /account/sessions/end",
-            &[],
-            &[],
-            &["session.revoke"],
-        )
-        .await;
-    let second = model::partner::create(&app.db, &app.connection.keyring, "Second")
-        .await
-        .unwrap();
-    member::join(
-        &model::Scope::operator(&app.db, second),
-        me.id,
-        Role::Viewer,
-    )
-    .await
-    .unwrap();
+    let session = page.split("/account/sessions/").skip(1).find(|t| !t.starts_with("end")).unwrap()[..36].to_owned();
+    ledger.page(&other, "POST /account/sessions/{own}/end", &[&session], &[], &["session.revoke"]).await;
+    ledger.page(&other, "POST /account/sessions/end", &[], &[], &["session.revoke"]).await;
+    let second = model::partner::create(&app.db, &app.connection.keyring, "Second").await.unwrap();
+    member::join(&model::Scope::operator(&app.db, second), me.id, Role::Viewer).await.unwrap();
     // The row of the switch stands in the log of where one goes.
     let switch = [("partner", second.to_string())];
     let switch: Vec<(&str, &str)> = switch.iter().map(|(n, v)| (*n, v.as_str())).collect();
-    ledger
-        .page(&other, "POST /account/organisation", &[], &switch, &[])
-        .await;
+    ledger.page(&other, "POST /account/organisation", &[], &switch, &[]).await;
     let there = model::Scope::operator(&app.db, second);
-    let rows = audit::list(&there, &audit::Filter::default(), model::Window::page(1, 1))
-        .await
-        .unwrap()
-        .rows;
+    let rows = audit::list(&there, &audit::Filter::default(), model::Window::page(1, 1)).await.unwrap().rows;
     assert_eq!(rows[0].action, "session.switch");
 
     factors(ledger).await;
@@ -322,115 +184,50 @@ async fn factors(ledger: &mut Ledger<'_>) {
     let fresh = async |browser: &Browser| {
         app.clock.advance_ms(30_000 - app.clock.now().0 % 30_000);
         let page = browser.page("/account/authenticator-app").await;
-        let key = page
-            .split("<code class=\"secret\">")
-            .nth(1)
-            .unwrap()
-            .split('<')
-            .next()
-            .unwrap()
-            .replace(' ', "");
+        let key = page.split("<code class=\"secret\">").nth(1).unwrap().split('<').next().unwrap().replace(' ', "");
         let seed = data_encoding::BASE32_NOPAD.decode(key.as_bytes()).unwrap();
         keys::totp::present_code(&seed, app.clock.now().0 / 1000)
     };
     let enrol = async || {
         let code = fresh(&owner).await;
-        owner
-            .post("/account/authenticator-app", &[("code", &code)])
-            .await
+        owner.post("/account/authenticator-app", &[("code", &code)]).await
     };
-    ledger
-        .change("POST /account/authenticator-app", &["member.totp"], enrol)
-        .await;
-    ledger
-        .page(
-            &owner,
-            "POST /account/recovery-codes",
-            &[],
-            &[],
-            &["member.recovery_codes"],
-        )
-        .await;
-    ledger
-        .page(
-            &owner,
-            "POST /account/authenticator-app/remove",
-            &[],
-            &[],
-            &["member.totp_remove"],
-        )
-        .await;
+    ledger.change("POST /account/authenticator-app", &["member.totp"], enrol).await;
+    ledger.page(&owner, "POST /account/recovery-codes", &[], &[], &["member.recovery_codes"]).await;
+    ledger.page(&owner, "POST /account/authenticator-app/remove", &[], &[], &["member.totp_remove"]).await;
 
     let (seed, _) = set_up_app(app, &owner).await;
     let visitor = app.stranger();
     let step = async || {
         app.clock.advance_ms(30_000);
-        visitor
-            .post("/sign-in", &[("email", OWNER), ("password", PASSWORD)])
-            .await;
+        visitor.post("/sign-in", &[("email", OWNER), ("password", PASSWORD)]).await;
         let code = keys::totp::present_code(&seed, app.clock.now().0 / 1000);
-        visitor
-            .post("/sign-in/second-factor", &[("code", &code)])
-            .await
+        visitor.post("/sign-in/second-factor", &[("code", &code)]).await
     };
-    ledger
-        .change("POST /sign-in/second-factor", &["session.begin"], step)
-        .await;
+    ledger.change("POST /sign-in/second-factor", &["session.begin"], step).await;
     owner.post("/account/authenticator-app/remove", &[]).await;
 
     let key = std::cell::RefCell::new(add_passkey(app, &owner).await);
     let page = owner.page("/account").await;
-    let passkey = page
-        .split("/account/passkeys/")
-        .skip(1)
-        .find(|t| !t.starts_with("new"))
-        .unwrap()[..36]
-        .to_owned();
+    let passkey = page.split("/account/passkeys/").skip(1).find(|t| !t.starts_with("new")).unwrap()[..36].to_owned();
     let challenged = async |browser: &Browser, page: &str, to: &str| {
         let page = browser.page(page).await;
-        let form = key
-            .borrow_mut()
-            .answer(&crate::authenticator::challenge(&page));
+        let form = key.borrow_mut().answer(&crate::authenticator::challenge(&page));
         let form: Vec<(&str, &str)> = form.iter().map(|(n, v)| (*n, v.as_str())).collect();
         browser.post(to, &form).await
     };
     let visitor = app.stranger();
     let by_key = async || challenged(&visitor, "/sign-in/passkey", "/sign-in/passkey").await;
-    ledger
-        .change("POST /sign-in/passkey", &["session.begin"], by_key)
-        .await;
+    ledger.change("POST /sign-in/passkey", &["session.begin"], by_key).await;
     let second = app.stranger();
     let by_second = async || {
-        second
-            .post("/sign-in", &[("email", OWNER), ("password", PASSWORD)])
-            .await;
-        challenged(
-            &second,
-            "/sign-in/second-factor",
-            "/sign-in/second-factor/passkey",
-        )
-        .await
+        second.post("/sign-in", &[("email", OWNER), ("password", PASSWORD)]).await;
+        challenged(&second, "/sign-in/second-factor", "/sign-in/second-factor/passkey").await
     };
-    ledger
-        .change(
-            "POST /sign-in/second-factor/passkey",
-            &["session.begin"],
-            by_second,
-        )
-        .await;
+    ledger.change("POST /sign-in/second-factor/passkey", &["session.begin"], by_second).await;
     let prove = async || challenged(&visitor, "/prove?next=/", "/prove/passkey?next=/").await;
-    ledger
-        .change("POST /prove/passkey", &["session.prove"], prove)
-        .await;
-    ledger
-        .page(
-            &owner,
-            "POST /account/passkeys/{own}/remove",
-            &[&passkey],
-            &[],
-            &["member.passkey_remove"],
-        )
-        .await;
+    ledger.change("POST /prove/passkey", &["session.prove"], prove).await;
+    ledger.page(&owner, "POST /account/passkeys/{own}/remove", &[&passkey], &[], &["member.passkey_remove"]).await;
     let make = async || {
         let mut authenticator = crate::authenticator::Authenticator::new(&app.url);
         let page = owner.page("/account/passkeys/new").await;
@@ -439,200 +236,63 @@ async fn factors(ledger: &mut Ledger<'_>) {
         let form: Vec<(&str, &str)> = form.iter().map(|(n, v)| (*n, v.as_str())).collect();
         owner.post("/account/passkeys", &form).await
     };
-    ledger
-        .change("POST /account/passkeys", &["member.passkey"], make)
-        .await;
+    ledger.change("POST /account/passkeys", &["member.passkey"], make).await;
     let page = owner.page("/account").await;
-    let passkey = page
-        .split("/account/passkeys/")
-        .skip(1)
-        .find(|t| !t.starts_with("new"))
-        .unwrap()[..36]
-        .to_owned();
-    owner
-        .post(&format!("/account/passkeys/{passkey}/remove"), &[])
-        .await;
+    let passkey = page.split("/account/passkeys/").skip(1).find(|t| !t.starts_with("new")).unwrap()[..36].to_owned();
+    owner.post(&format!("/account/passkeys/{passkey}/remove"), &[]).await;
 
     // An account at a provider: linked by the return, with which one signs in from then on.
     let id = provider(app).await;
     let account = format!("{}/admin", app.application().home);
     let owner = sign_in(app, OWNER).await;
     let link = async || {
-        let page = owner
-            .post(&format!("/account/providers/{id}/link"), &[])
-            .await
-            .text()
-            .await
-            .unwrap();
-        let url = page
-            .split("url=")
-            .nth(1)
-            .unwrap()
-            .split('"')
-            .next()
-            .unwrap()
-            .replace("&amp;", "&")
-            .replace("&#38;", "&");
+        let page = owner.post(&format!("/account/providers/{id}/link"), &[]).await.text().await.unwrap();
+        let url = page.split("url=").nth(1).unwrap().split('"').next().unwrap().replace("&amp;", "&").replace("&#38;", "&");
         let back = decide(&owner, &url, &account, "accept").await;
         owner.get(&back).await
     };
-    ledger
-        .change(
-            "GET /sign-in/callback/{provider} (link)",
-            &["identity.link"],
-            link,
-        )
-        .await;
+    ledger.change("GET /sign-in/callback/{provider} (link)", &["identity.link"], link).await;
     let visitor = app.stranger();
     let enter = async || {
         let url = location(&visitor.get(&format!("/sign-in/providers/{id}")).await);
         let back = decide(&visitor, &url, &account, "accept").await;
         visitor.get(&back).await
     };
-    ledger
-        .change(
-            "GET /sign-in/callback/{provider}",
-            &["session.begin"],
-            enter,
-        )
-        .await;
+    ledger.change("GET /sign-in/callback/{provider}", &["session.begin"], enter).await;
     let page = owner.page("/account").await;
-    let subject = page
-        .split("name=\"subject\" value=\"")
-        .nth(1)
-        .unwrap()
-        .split('"')
-        .next()
-        .unwrap()
-        .to_owned();
-    ledger
-        .page(
-            &owner,
-            "POST /account/providers/{own}/unlink",
-            &[&id.to_string()],
-            &[("subject", &subject)],
-            &["identity.unlink"],
-        )
-        .await;
-    ledger
-        .page(
-            &owner,
-            "POST /settings/sign-in/{id}/remove",
-            &[&id.to_string()],
-            &[],
-            &["sign_in_provider.remove"],
-        )
-        .await;
-    let (home, client) = (
-        app.application().home.to_string(),
-        app.application().client_id.to_string(),
-    );
+    let subject = page.split("name=\"subject\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    ledger.page(&owner, "POST /account/providers/{own}/unlink", &[&id.to_string()], &[("subject", &subject)], &["identity.unlink"]).await;
+    ledger.page(&owner, "POST /settings/sign-in/{id}/remove", &[&id.to_string()], &[], &["sign_in_provider.remove"]).await;
+    let (home, client) = (app.application().home.to_string(), app.application().client_id.to_string());
     let issuer = format!("{}{home}/v2.0", app.sim.url());
-    let form = [
-        ("kind", "oidc"),
-        ("name", "Other identity"),
-        ("issuer", issuer.as_str()),
-        ("client_id", &client),
-        ("client_secret", &app.application().secret),
-    ];
-    ledger
-        .page(
-            &owner,
-            "POST /settings/sign-in",
-            &[],
-            &form,
-            &["sign_in_provider.create"],
-        )
-        .await;
+    let form = [("kind", "oidc"), ("name", "Other identity"), ("issuer", issuer.as_str()), ("client_id", &client), ("client_secret", &app.application().secret)];
+    ledger.page(&owner, "POST /settings/sign-in", &[], &form, &["sign_in_provider.create"]).await;
 }
 
 async fn members(ledger: &mut Ledger<'_>) {
     let app = ledger.app;
     let owner = sign_in(app, OWNER).await;
     let form = [("email", "tech@halden.example"), ("role", "technician")];
-    ledger
-        .page(
-            &owner,
-            "POST /settings/members",
-            &[],
-            &form,
-            &["member.invite"],
-        )
-        .await;
-    let id = invitation::list(&app.scope()).await.unwrap()[0]
-        .id
-        .to_string();
-    ledger
-        .page(
-            &owner,
-            "POST /settings/invitations/{id}/withdraw",
-            &[&id],
-            &[],
-            &["invitation.withdraw"],
-        )
-        .await;
-    let token = invitation::create(&app.scope(), "tech@halden.example", Role::Technician, None)
-        .await
-        .unwrap();
+    ledger.page(&owner, "POST /settings/members", &[], &form, &["member.invite"]).await;
+    let id = invitation::list(&app.scope()).await.unwrap()[0].id.to_string();
+    ledger.page(&owner, "POST /settings/invitations/{id}/withdraw", &[&id], &[], &["invitation.withdraw"]).await;
+    let token = invitation::create(&app.scope(), "tech@halden.example", Role::Technician, None).await.unwrap();
     let person = app.stranger();
     let accept = [("password", PASSWORD)];
-    ledger
-        .page(
-            &person,
-            "POST /invitations/{token}",
-            &[&token],
-            &accept,
-            &["member.join", "session.begin"],
-        )
-        .await;
-    let tech = member::by_email(&app.db, "tech@halden.example")
-        .await
-        .unwrap()
-        .unwrap()
-        .id
-        .to_string();
+    ledger.page(&person, "POST /invitations/{token}", &[&token], &accept, &["member.join", "session.begin"]).await;
+    let tech = member::by_email(&app.db, "tech@halden.example").await.unwrap().unwrap().id.to_string();
     let role = [("role", "auditor"), ("limited", "")];
-    ledger
-        .page(
-            &owner,
-            "POST /settings/members/{id}",
-            &[&tech],
-            &role,
-            &["member.change"],
-        )
-        .await;
-    ledger
-        .page(
-            &owner,
-            "POST /settings/members/{id}/remove",
-            &[&tech],
-            &[],
-            &["member.remove"],
-        )
-        .await;
-    let name = [
-        ("name", "Halden MSP Group"),
-        ("contact", "help@halden.example"),
-    ];
-    ledger
-        .page(
-            &owner,
-            "POST /settings/organisation",
-            &[],
-            &name,
-            &["partner.edit"],
-        )
-        .await;
+    ledger.page(&owner, "POST /settings/members/{id}", &[&tech], &role, &["member.change"]).await;
+    ledger.page(&owner, "POST /settings/members/{id}/remove", &[&tech], &[], &["member.remove"]).await;
+    let name = [("name", "Halden MSP Group"), ("contact", "help@halden.example")];
+    ledger.page(&owner, "POST /settings/organisation", &[], &name, &["partner.edit"]).await;
 }
 
 async fn credentials(ledger: &mut Ledger<'_>) {
     let app = ledger.app;
     let owner = sign_in(app, OWNER).await;
     let application = &app.sim.world().applications[1];
-    let (home, client) = (
-        application.home.to_string(),
-        application.client_id.to_string(),
-    );
+    let (home, client) = (application.home.to_string(), application.client_id.to_string());
     let form = [
         ("kind", "single_tenant"),
         ("name", "By page"),
@@ -642,15 +302,7 @@ async fn credentials(ledger: &mut Ledger<'_>) {
         ("proof", "secret"),
         ("client_secret", &application.secret),
     ];
-    let made = ledger
-        .page(
-            &owner,
-            &format!("POST {ENTRA}/credentials"),
-            &[],
-            &form,
-            &["credential.create"],
-        )
-        .await;
+    let made = ledger.page(&owner, &format!("POST {ENTRA}/credentials"), &[], &form, &["credential.create"]).await;
     let paged = location(&made).split("/credentials/").nth(1).unwrap()[..36].to_owned();
     let edit = [
         ("name", "By page, renamed"),
@@ -661,57 +313,13 @@ async fn credentials(ledger: &mut Ledger<'_>) {
         ("feature", "mail"),
         ("sync_interval", "60"),
     ];
-    ledger
-        .page(
-            &owner,
-            &format!("POST {ENTRA}/credentials/{{id}}"),
-            &[&paged],
-            &edit,
-            &["credential.edit"],
-        )
-        .await;
-    let mail = [
-        ("mail_from", "contact@haldenmsp.example"),
-        ("mail_to", "inbox@elsewhere.example"),
-        ("action", "save"),
-    ];
-    ledger
-        .page(
-            &owner,
-            &format!("POST {ENTRA}/credentials/{{id}}/mail"),
-            &[&paged],
-            &mail,
-            &["credential.mail"],
-        )
-        .await;
-    ledger
-        .page(
-            &owner,
-            &format!("POST {ENTRA}/credentials/{{id}}/tests"),
-            &[&paged],
-            &[],
-            &["credential.test"],
-        )
-        .await;
+    ledger.page(&owner, &format!("POST {ENTRA}/credentials/{{id}}"), &[&paged], &edit, &["credential.edit"]).await;
+    let mail = [("mail_from", "contact@haldenmsp.example"), ("mail_to", "inbox@elsewhere.example"), ("action", "save")];
+    ledger.page(&owner, &format!("POST {ENTRA}/credentials/{{id}}/mail"), &[&paged], &mail, &["credential.mail"]).await;
+    ledger.page(&owner, &format!("POST {ENTRA}/credentials/{{id}}/tests"), &[&paged], &[], &["credential.test"]).await;
     tested(app).await;
-    ledger
-        .page(
-            &owner,
-            &format!("POST {ENTRA}/credentials/{{id}}/revoke"),
-            &[&paged],
-            &[],
-            &["credential.revoke"],
-        )
-        .await;
-    ledger
-        .page(
-            &owner,
-            &format!("POST {ENTRA}/credentials/{{id}}/delete"),
-            &[&paged],
-            &[("name", "By page, renamed")],
-            &["credential.delete"],
-        )
-        .await;
+    ledger.page(&owner, &format!("POST {ENTRA}/credentials/{{id}}/revoke"), &[&paged], &[], &["credential.revoke"]).await;
+    ledger.page(&owner, &format!("POST {ENTRA}/credentials/{{id}}/delete"), &[&paged], &[("name", "By page, renamed")], &["credential.delete"]).await;
 }
 
 /// By the API: another credential, its tenants and links, and the companies that they are mapped to.
@@ -722,188 +330,68 @@ async fn connections(ledger: &mut Ledger<'_>) {
         "name": "Main", "cloud": "custom", "directory_id": application.home, "client_id": application.client_id,
         "client_secret": application.secret,
     });
-    let made = ledger
-        .api("POST /api/v1/credentials", &[], new, &["credential.create"])
-        .await;
+    let made = ledger.api("POST /api/v1/credentials", &[], new, &["credential.create"]).await;
     let id = text(&made, "id");
     let id = id.as_str();
-    ledger
-        .api(
-            "POST /api/v1/credentials/{id}/tests",
-            &[id],
-            json!({}),
-            &["credential.test"],
-        )
-        .await;
+    ledger.api("POST /api/v1/credentials/{id}/tests", &[id], json!({}), &["credential.test"]).await;
     tested(app).await;
     app.sim.grant(application.home, application.client_id);
     let route = "POST /api/v1/credentials/{id}/discoveries";
-    ledger
-        .api(
-            route,
-            &[id],
-            json!({ "source": "domains", "domains": ["aozora.example"] }),
-            &["tenant.discover"],
-        )
-        .await;
+    ledger.api(route, &[id], json!({ "source": "domains", "domains": ["aozora.example"] }), &["tenant.discover"]).await;
     let owner = sign_in(app, OWNER).await;
     let route = format!("POST {ENTRA}/credentials/{{id}}/discoveries");
-    let form = [
-        ("source", "domains"),
-        ("domains", "domain\nnorgaard.example"),
-    ];
-    ledger
-        .page(&owner, &route, &[id], &form, &["tenant.discover"])
-        .await;
+    let form = [("source", "domains"), ("domains", "domain\nnorgaard.example")];
+    ledger.page(&owner, &route, &[id], &form, &["tenant.discover"]).await;
 
     // Secrets: one that waits is made, used, removed.
     let route = "POST /api/v1/credentials/{id}/secrets";
-    ledger
-        .api(
-            route,
-            &[id],
-            json!({ "make_certificate": true }),
-            &["credential.certificate"],
-        )
-        .await;
+    ledger.api(route, &[id], json!({ "make_certificate": true }), &["credential.certificate"]).await;
     let waits = async || {
         let all = app.get(&format!("/credentials/{id}/secrets")).await;
-        text(
-            all.as_array()
-                .unwrap()
-                .iter()
-                .find(|s| s["state"] == "pending")
-                .unwrap(),
-            "id",
-        )
+        text(all.as_array().unwrap().iter().find(|s| s["state"] == "pending").unwrap(), "id")
     };
     let pending = waits().await;
     let route = format!("POST {ENTRA}/credentials/{{id}}/secrets/{{object}}/remove");
-    ledger
-        .page(
-            &owner,
-            &route,
-            &[id, &pending],
-            &[],
-            &["credential.secret.remove"],
-        )
-        .await;
+    ledger.page(&owner, &route, &[id, &pending], &[], &["credential.secret.remove"]).await;
     let route = format!("POST {ENTRA}/credentials/{{id}}/secrets");
-    ledger
-        .page(
-            &owner,
-            &route,
-            &[id],
-            &[("proof", "new")],
-            &["credential.certificate"],
-        )
-        .await;
+    ledger.page(&owner, &route, &[id], &[("proof", "new")], &["credential.certificate"]).await;
     let pending = waits().await;
     let uploaded = async |pending: &str| {
         let path = format!("{ENTRA}/credentials/{id}/secrets/{pending}/certificate.cer");
         let file = owner.get(&path).await.text().await.unwrap();
         let body: String = file.lines().filter(|line| !line.starts_with('-')).collect();
-        app.sim
-            .add_certificate(0, &data_encoding::BASE64.decode(body.as_bytes()).unwrap());
+        app.sim.add_certificate(0, &data_encoding::BASE64.decode(body.as_bytes()).unwrap());
     };
     uploaded(&pending).await;
     let route = "POST /api/v1/credentials/{id}/secrets/{secret_id}/use";
-    ledger
-        .api(route, &[id, &pending], json!({}), &["credential.renew"])
-        .await;
-    app.post(
-        &format!("/credentials/{id}/secrets"),
-        json!({ "make_certificate": true }),
-    )
-    .await;
+    ledger.api(route, &[id, &pending], json!({}), &["credential.renew"]).await;
+    app.post(&format!("/credentials/{id}/secrets"), json!({ "make_certificate": true })).await;
     let pending = waits().await;
     uploaded(&pending).await;
     let route = format!("POST {ENTRA}/credentials/{{id}}/secrets/{{object}}/use");
-    ledger
-        .page(&owner, &route, &[id, &pending], &[], &["credential.renew"])
-        .await;
+    ledger.page(&owner, &route, &[id, &pending], &[], &["credential.renew"]).await;
 
     // Links for administrators, and consent.
     let link = json!({ "credential_id": id, "company_name": "Somebody" });
-    let made = ledger
-        .api(
-            "POST /api/v1/consent-links",
-            &[],
-            link,
-            &["consent_link.create"],
-        )
-        .await;
+    let made = ledger.api("POST /api/v1/consent-links", &[], link, &["consent_link.create"]).await;
     let (url, link) = (text(&made, "url"), text(&made, "id"));
     let token = url.rsplit('/').next().unwrap().to_owned();
     let administrator = app.stranger();
-    ledger
-        .page(
-            &administrator,
-            "POST /consent/links/{token}",
-            &[&token],
-            &[],
-            &["consent.begin"],
-        )
-        .await;
-    ledger
-        .api(
-            "DELETE /api/v1/consent-links/{id}",
-            &[&link],
-            json!({}),
-            &["consent_link.withdraw"],
-        )
-        .await;
+    ledger.page(&administrator, "POST /consent/links/{token}", &[&token], &[], &["consent.begin"]).await;
+    ledger.api("DELETE /api/v1/consent-links/{id}", &[&link], json!({}), &["consent_link.withdraw"]).await;
     let route = format!("POST {ENTRA}/credentials/{{id}}/links");
-    ledger
-        .page(
-            &owner,
-            &route,
-            &[id],
-            &[("company_name", "Somebody else"), ("days", "30")],
-            &["consent_link.create"],
-        )
-        .await;
+    ledger.page(&owner, &route, &[id], &[("company_name", "Somebody else"), ("days", "30")], &["consent_link.create"]).await;
     let all = app.get(&format!("/consent-links?credential_id={id}")).await;
-    let link = all["value"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|l| l["company_name"] == "Somebody else")
-        .map(|l| text(l, "id"))
-        .unwrap();
+    let link = all["value"].as_array().unwrap().iter().find(|l| l["company_name"] == "Somebody else").map(|l| text(l, "id")).unwrap();
     let route = format!("POST {ENTRA}/credentials/{{id}}/links/{{object}}/withdraw");
-    ledger
-        .page(
-            &owner,
-            &route,
-            &[id, &link],
-            &[],
-            &["consent_link.withdraw"],
-        )
-        .await;
+    ledger.page(&owner, &route, &[id, &link], &[], &["consent_link.withdraw"]).await;
     let ask = json!({ "credential_id": id, "directory_id": app.directory("Contoso").id });
-    ledger
-        .api(
-            "POST /api/v1/consent-requests",
-            &[],
-            ask,
-            &["consent.begin"],
-        )
-        .await;
+    ledger.api("POST /api/v1/consent-requests", &[], ask, &["consent.begin"]).await;
     let route = format!("POST {ENTRA}/credentials/{{id}}/consent");
-    ledger
-        .page(&owner, &route, &[id], &[], &["consent.begin"])
-        .await;
+    ledger.page(&owner, &route, &[id], &[], &["consent.begin"]).await;
     mappings(ledger, id).await;
 
-    ledger
-        .api(
-            "POST /api/v1/credentials/{id}/revoke",
-            &[id],
-            json!({}),
-            &["credential.revoke"],
-        )
-        .await;
+    ledger.api("POST /api/v1/credentials/{id}/revoke", &[id], json!({}), &["credential.revoke"]).await;
     let unused = app.post(
         "/credentials",
         json!({
@@ -912,16 +400,8 @@ async fn connections(ledger: &mut Ledger<'_>) {
         }),
     );
     let unused = text(&unused.await, "id");
-    app.post(&format!("/credentials/{unused}/revoke"), json!({}))
-        .await;
-    ledger
-        .api(
-            "DELETE /api/v1/credentials/{id}",
-            &[&unused],
-            json!({}),
-            &["credential.delete"],
-        )
-        .await;
+    app.post(&format!("/credentials/{unused}/revoke"), json!({})).await;
+    ledger.api("DELETE /api/v1/credentials/{id}", &[&unused], json!({}), &["credential.delete"]).await;
 }
 
 async fn mappings(ledger: &mut Ledger<'_>, credential: &str) {
@@ -931,223 +411,53 @@ async fn mappings(ledger: &mut Ledger<'_>, credential: &str) {
     for name in ["Contoso", "Northwind", "Fabrikam"] {
         tenants.push(app.consent(credential, app.directory(name).id).await);
     }
-    let company = ledger
-        .api(
-            "POST /api/v1/companies",
-            &[],
-            json!({ "name": "By hand" }),
-            &["company.create"],
-        )
-        .await;
+    let company = ledger.api("POST /api/v1/companies", &[], json!({ "name": "By hand" }), &["company.create"]).await;
     let company = text(&company, "id");
     let route = "PATCH /api/v1/companies/{id}";
-    ledger
-        .api(
-            route,
-            &[&company],
-            json!({ "domain": "hand.example" }),
-            &["company.edit"],
-        )
-        .await;
-    ledger
-        .page(
-            &owner,
-            "POST /companies",
-            &[],
-            &[("name", "By page")],
-            &["company.create"],
-        )
-        .await;
-    let form = [
-        ("name", "By hand, renamed"),
-        ("domain", ""),
-        ("external_id", "7"),
-    ];
-    ledger
-        .page(
-            &owner,
-            "POST /companies/{id}",
-            &[&company],
-            &form,
-            &["company.edit"],
-        )
-        .await;
+    ledger.api(route, &[&company], json!({ "domain": "hand.example" }), &["company.edit"]).await;
+    ledger.page(&owner, "POST /companies", &[], &[("name", "By page")], &["company.create"]).await;
+    let form = [("name", "By hand, renamed"), ("domain", ""), ("external_id", "7")];
+    ledger.page(&owner, "POST /companies/{id}", &[&company], &form, &["company.edit"]).await;
     let csv = json!({ "csv": "name\nFrom the API\n" });
-    ledger
-        .api(
-            "POST /api/v1/company-imports",
-            &[],
-            csv,
-            &["company.create"],
-        )
-        .await;
+    ledger.api("POST /api/v1/company-imports", &[], csv, &["company.create"]).await;
     let form = [("text", "name\nFrom a file\n"), ("action", "import")];
-    ledger
-        .page(
-            &owner,
-            "POST /companies/import",
-            &[],
-            &form,
-            &["company.create"],
-        )
-        .await;
+    ledger.page(&owner, "POST /companies/import", &[], &form, &["company.create"]).await;
 
     let body = json!({ "tenant_id": tenants[0] });
-    let mapped = ledger
-        .api(
-            "POST /api/v1/mappings",
-            &[],
-            body,
-            &[
-                "company.create",
-                "mapping.create",
-                "run.request",
-                "run.request",
-            ],
-        )
-        .await;
+    let mapped = ledger.api("POST /api/v1/mappings", &[], body, &["company.create", "mapping.create", "run.request", "run.request"]).await;
     let mapping = text(&mapped, "id");
     let body = json!({ "sync_interval_minutes": 60 });
-    ledger
-        .api(
-            "PATCH /api/v1/mappings/{id}",
-            &[&mapping],
-            body,
-            &["mapping.interval"],
-        )
-        .await;
+    ledger.api("PATCH /api/v1/mappings/{id}", &[&mapping], body, &["mapping.interval"]).await;
     let route = format!("POST {ENTRA}/mappings/{{id}}/interval");
-    ledger
-        .page(
-            &owner,
-            &route,
-            &[&mapping],
-            &[("minutes", "")],
-            &["mapping.interval"],
-        )
-        .await;
+    ledger.page(&owner, &route, &[&mapping], &[("minutes", "")], &["mapping.interval"]).await;
     let body = json!({ "company_id": company });
-    let moved = ledger
-        .api(
-            "POST /api/v1/mappings/{id}/remap",
-            &[&mapping],
-            body,
-            &[
-                "mapping.create",
-                "run.request",
-                "run.request",
-                "mapping.remap",
-            ],
-        )
-        .await;
+    let moved = ledger.api("POST /api/v1/mappings/{id}/remap", &[&mapping], body, &["mapping.create", "run.request", "run.request", "mapping.remap"]).await;
     let first = text(&mapped, "company_id");
     let route = format!("POST {ENTRA}/mappings/{{id}}/remap");
     ledger
-        .page(
-            &owner,
-            &route,
-            &[&text(&moved, "id")],
-            &[("company_id", &first)],
-            &[
-                "mapping.create",
-                "run.request",
-                "run.request",
-                "mapping.remap",
-            ],
-        )
+        .page(&owner, &route, &[&text(&moved, "id")], &[("company_id", &first)], &["mapping.create", "run.request", "run.request", "mapping.remap"])
         .await;
-    ledger
-        .api(
-            "DELETE /api/v1/mappings/{id}",
-            &[&mapping],
-            json!({}),
-            &["mapping.delete"],
-        )
-        .await;
-    let (name, choice) = (
-        format!("name.{}", tenants[1]),
-        format!("choice.{}", tenants[1]),
-    );
-    let form = [
-        ("credential", credential),
-        ("tenant", tenants[1].as_str()),
-        (&name, "Northwind"),
-        (&choice, "create"),
-    ];
+    ledger.api("DELETE /api/v1/mappings/{id}", &[&mapping], json!({}), &["mapping.delete"]).await;
+    let (name, choice) = (format!("name.{}", tenants[1]), format!("choice.{}", tenants[1]));
+    let form = [("credential", credential), ("tenant", tenants[1].as_str()), (&name, "Northwind"), (&choice, "create")];
     let route = format!("POST {ENTRA}/mappings/import");
-    ledger
-        .page(
-            &owner,
-            &route,
-            &[],
-            &form,
-            &[
-                "company.create",
-                "mapping.create",
-                "run.request",
-                "run.request",
-            ],
-        )
-        .await;
+    ledger.page(&owner, &route, &[], &form, &["company.create", "mapping.create", "run.request", "run.request"]).await;
     let matching = format!("{ENTRA}/mappings/match");
-    let form = [
-        ("credential", credential),
-        ("company", "By hand, renamed"),
-        ("tenant", app.directory("Fabrikam").domain.as_str()),
-        ("action", "add"),
-    ];
+    let form = [("credential", credential), ("company", "By hand, renamed"), ("tenant", app.directory("Fabrikam").domain.as_str()), ("action", "add")];
     let page = owner.post(&matching, &form).await.text().await.unwrap();
-    let pair = page
-        .split("name=\"pair\" value=\"")
-        .nth(1)
-        .unwrap()
-        .split('"')
-        .next()
-        .unwrap()
-        .to_owned();
-    let form = [
-        ("credential", credential),
-        ("pair", pair.as_str()),
-        ("action", "finish"),
-    ];
-    ledger
-        .page(
-            &owner,
-            &format!("POST {matching}"),
-            &[],
-            &form,
-            &["mapping.create", "run.request", "run.request"],
-        )
-        .await;
+    let pair = page.split("name=\"pair\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let form = [("credential", credential), ("pair", pair.as_str()), ("action", "finish")];
+    ledger.page(&owner, &format!("POST {matching}"), &[], &form, &["mapping.create", "run.request", "run.request"]).await;
     let all = app.get("/mappings").await;
     let id_of = |tenant: &str| {
         let all = all["value"].as_array().unwrap();
-        all.iter()
-            .find(|m| m["tenant_id"] == tenant)
-            .map(|m| (text(m, "id"), text(m, "company_id")))
-            .unwrap()
+        all.iter().find(|m| m["tenant_id"] == tenant).map(|m| (text(m, "id"), text(m, "company_id"))).unwrap()
     };
     let (northwind, northwind_company) = id_of(&tenants[1]);
     let (fabrikam, _) = id_of(&tenants[2]);
     runs(ledger, &northwind, &northwind_company, &fabrikam).await;
-    ledger
-        .page(
-            &owner,
-            &format!("POST {ENTRA}/mappings/{{id}}/delete"),
-            &[&fabrikam],
-            &[],
-            &["mapping.delete"],
-        )
-        .await;
-    ledger
-        .page(
-            &owner,
-            "POST /companies/{id}/archive",
-            &[&company],
-            &[],
-            &["company.archive"],
-        )
-        .await;
+    ledger.page(&owner, &format!("POST {ENTRA}/mappings/{{id}}/delete"), &[&fabrikam], &[], &["mapping.delete"]).await;
+    ledger.page(&owner, "POST /companies/{id}/archive", &[&company], &[], &["company.archive"]).await;
 }
 
 /// Runs are asked for and cancelled, and falls confirmed; nothing works on them meanwhile.
@@ -1156,78 +466,24 @@ async fn runs(ledger: &mut Ledger<'_>, mapping: &str, company: &str, other: &str
     let owner = sign_in(app, OWNER).await;
     let cancel_all = async || {
         for run in app.all("/runs?state=queued").await {
-            app.api(
-                "POST",
-                &format!("/runs/{}/cancel", text(&run, "id")),
-                Some(json!({})),
-            )
-            .await;
+            app.api("POST", &format!("/runs/{}/cancel", text(&run, "id")), Some(json!({}))).await;
         }
     };
     cancel_all().await;
-    let asked = ledger
-        .api(
-            "POST /api/v1/runs",
-            &[],
-            json!({ "mapping_id": mapping, "kind": "directory" }),
-            &["run.request"],
-        )
-        .await;
+    let asked = ledger.api("POST /api/v1/runs", &[], json!({ "mapping_id": mapping, "kind": "directory" }), &["run.request"]).await;
     let run = text(&asked["value"][0], "id");
-    ledger
-        .api(
-            "POST /api/v1/runs/{id}/cancel",
-            &[&run],
-            json!({}),
-            &["run.cancel"],
-        )
-        .await;
-    ledger
-        .api(
-            "POST /api/v1/runs/{id}/retry",
-            &[&run],
-            json!({}),
-            &["run.request"],
-        )
-        .await;
+    ledger.api("POST /api/v1/runs/{id}/cancel", &[&run], json!({}), &["run.cancel"]).await;
+    ledger.api("POST /api/v1/runs/{id}/retry", &[&run], json!({}), &["run.request"]).await;
     cancel_all().await;
-    ledger
-        .page(
-            &owner,
-            "POST /jobs/{id}/retry",
-            &[&run],
-            &[],
-            &["run.request"],
-        )
-        .await;
+    ledger.page(&owner, "POST /jobs/{id}/retry", &[&run], &[], &["run.request"]).await;
     let queued = text(&app.all("/runs?state=queued").await[0], "id");
-    ledger
-        .page(
-            &owner,
-            "POST /jobs/{id}/cancel",
-            &[&queued],
-            &[],
-            &["run.cancel"],
-        )
-        .await;
+    ledger.page(&owner, "POST /jobs/{id}/cancel", &[&queued], &[], &["run.cancel"]).await;
     let both = ["run.request", "run.request"];
-    ledger
-        .page(&owner, "POST /jobs", &[], &[("company", company)], &both)
-        .await;
+    ledger.page(&owner, "POST /jobs", &[], &[("company", company)], &both).await;
     cancel_all().await;
-    ledger
-        .page(&owner, "POST /companies/{id}/runs", &[company], &[], &both)
-        .await;
+    ledger.page(&owner, "POST /companies/{id}/runs", &[company], &[], &both).await;
     cancel_all().await;
-    ledger
-        .page(
-            &owner,
-            &format!("POST {ENTRA}/mappings/{{id}}/runs"),
-            &[mapping],
-            &[],
-            &both,
-        )
-        .await;
+    ledger.page(&owner, &format!("POST {ENTRA}/mappings/{{id}}/runs"), &[mapping], &[], &both).await;
     cancel_all().await;
     let _ = other;
 }
@@ -1237,42 +493,27 @@ async fn confirmations(ledger: &mut Ledger<'_>, company: &str, mapping: &str) {
     let app = ledger.app;
     let owner = sign_in(app, OWNER).await;
     let holds = app.get(&format!("/companies/{company}/holds")).await;
-    let names: Vec<String> = holds["value"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|h| text(h, "name"))
-        .collect();
+    let names: Vec<String> = holds["value"].as_array().unwrap().iter().map(|h| text(h, "name")).collect();
     assert!(names.len() >= 2, "{holds}");
     let route = "POST /api/v1/mappings/{id}/confirmations";
     let rows = ["collection.confirm", "run.request"];
-    ledger
-        .api(route, &[mapping], json!({ "name": names[0] }), &rows)
-        .await;
+    ledger.api(route, &[mapping], json!({ "name": names[0] }), &rows).await;
     for run in app.all("/runs?state=queued").await {
-        app.post(&format!("/runs/{}/cancel", text(&run, "id")), json!({}))
-            .await;
+        app.post(&format!("/runs/{}/cancel", text(&run, "id")), json!({})).await;
     }
     let form = [("mapping", mapping), ("name", names[1].as_str())];
-    ledger
-        .page(
-            &owner,
-            "POST /companies/{id}/confirmations",
-            &[company],
-            &form,
-            &rows,
-        )
-        .await;
+    ledger.page(&owner, "POST /companies/{id}/confirmations", &[company], &form, &rows).await;
     let application = &app.sim.world().applications[2];
-    let delegated = app.post("/credentials", json!({
-        "kind": "delegated", "name": "Delegated", "cloud": "custom", "directory_id": application.home,
-        "client_id": application.client_id, "client_secret": application.secret,
-    }));
+    let delegated = app.post(
+        "/credentials",
+        json!({
+            "kind": "delegated", "name": "Delegated", "cloud": "custom", "directory_id": application.home,
+            "client_id": application.client_id, "client_secret": application.secret,
+        }),
+    );
     let delegated = text(&delegated.await, "id");
     let route = format!("POST {ENTRA}/credentials/{{id}}/authorisations");
-    ledger
-        .page(&owner, &route, &[&delegated], &[], &["authorisation.begin"])
-        .await;
+    ledger.page(&owner, &route, &[&delegated], &[], &["authorisation.begin"]).await;
 }
 
 async fn fallen(database: Database) -> (TestApp, String, String) {
@@ -1288,16 +529,10 @@ async fn fallen(database: Database) -> (TestApp, String, String) {
 #[test]
 fn every_change_leaves_its_row_or_nothing_at_all() {
     run(|| async {
-        let databases = [
-            Some(Database::Sqlite),
-            postgres_server().map(Database::Postgres),
-        ];
+        let databases = [Some(Database::Sqlite), postgres_server().map(Database::Postgres)];
         for database in databases.into_iter().flatten() {
             let (app, company, mapping) = fallen(database.clone()).await;
-            let mut ledger = Ledger {
-                app: &app,
-                seen: BTreeSet::new(),
-            };
+            let mut ledger = Ledger { app: &app, seen: BTreeSet::new() };
             confirmations(&mut ledger, &company, &mapping).await;
             let seen = ledger.seen;
             let app = TestApp::start_with(database, licensed(World::demo(secret())), false).await;
@@ -1305,24 +540,12 @@ fn every_change_leaves_its_row_or_nothing_at_all() {
             people(&mut ledger).await;
             credentials(&mut ledger).await;
             connections(&mut ledger).await;
-            let all: BTreeSet<String> = TABLE
-                .iter()
-                .filter(|(method, ..)| *method != "get")
-                .map(|(method, path, _)| format!("{} {path}", method.to_uppercase()))
-                .collect();
-            let exempt = NO_CHANGE
-                .iter()
-                .map(|(route, _)| (*route).to_owned())
-                .collect();
-            let left: Vec<_> = all
-                .difference(&ledger.seen)
-                .filter(|r| !BTreeSet::contains(&exempt, *r))
-                .collect();
+            let all: BTreeSet<String> =
+                TABLE.iter().filter(|(method, ..)| *method != "get").map(|(method, path, _)| format!("{} {path}", method.to_uppercase())).collect();
+            let exempt = NO_CHANGE.iter().map(|(route, _)| (*route).to_owned()).collect();
+            let left: Vec<_> = all.difference(&ledger.seen).filter(|r| !BTreeSet::contains(&exempt, *r)).collect();
             assert!(left.is_empty(), "not driven: {left:#?}");
-            println!(
-                "B14: {} changes, each with its rows, and none without",
-                ledger.seen.len()
-            );
+            println!("B14: {} changes, each with its rows, and none without", ledger.seen.len());
         }
     });
 }

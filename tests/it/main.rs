@@ -24,12 +24,15 @@ mod consent_flow;
 mod consent_links;
 mod consent_matrix;
 mod crash;
+mod crowd;
 mod discovery;
 mod documents;
 mod hardening;
 mod id_tokens;
 mod isolation;
 mod key_services;
+// One line for each change: it is read as a table.
+#[rustfmt::skip]
 mod ledger;
 mod links;
 mod main_job;

@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use consent::Consent;
-use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use graph::{Class, Cloud, Error as GraphError, GraphClient};
 use model::{
     CollectorState, Db, PartnerId, RunCause, RunId, RunState, credential,
@@ -38,8 +38,6 @@ impl Default for Settings {
     }
 }
 
-/// Collectors of one run at a time.
-const CHAINS: usize = 4;
 /// A run that takes longer is stopped and tried again.
 const LONGEST_RUN: Duration = Duration::from_secs(6 * 3600);
 
@@ -192,7 +190,9 @@ impl Runner {
         for chain in chains(&entries) {
             work.push(Box::pin(self.chain(stage, &client, &cloud, &found, chain)));
         }
-        let mut ended = stream::iter(work).buffer_unordered(CHAINS);
+        // All at once: one that waits at a limit of its own service holds up no other. The client's gate
+        // bounds the requests, and the stage's places the rows in memory.
+        let mut ended: FuturesUnordered<_> = work.into_iter().collect();
         let mut through = Through::default();
         while let Some(chain) = ended.next().await {
             match chain? {
