@@ -176,3 +176,36 @@ fn microsofts_limits_are_kept_so_that_nobody_is_throttled() {
         );
     });
 }
+
+/// What is read waits for its turn to be written, and what asks waits for a limit, which is kept in the
+/// same database: neither may keep the other from going on.
+#[test]
+fn rows_that_wait_and_limits_do_not_hold_each_other_up() {
+    run(|| async {
+        let world = World::sized(secret(), 2500, 400, 100_000);
+        let app = TestApp::start_in(Database::Sqlite, world, true, Limits::Microsoft, None).await;
+        let application = app.application();
+        let made = app
+            .post(
+                "/credentials",
+                serde_json::json!({
+                    "name": "Main", "cloud": "custom", "directory_id": application.home,
+                    "client_id": application.client_id, "client_secret": application.secret,
+                    "features": [],
+                }),
+            )
+            .await;
+        let outcome = "unexpected_permissions";
+        let measured = app.directory("Measured").id;
+        let tenant = app
+            .consent_outcome(&text(&made, "id"), measured, outcome)
+            .await;
+        let mapped = app
+            .post("/mappings", serde_json::json!({ "tenant_id": tenant }))
+            .await;
+        let id = app.newest_run(&text(&mapped, "id"), "directory").await;
+        let run = app.settled(&id).await;
+        assert_eq!(collector(&run, "group_members")["read"], 100_000, "{run}");
+        assert_eq!(run["attempt"], 1, "{run}");
+    });
+}

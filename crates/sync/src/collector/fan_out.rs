@@ -10,8 +10,8 @@ use super::{Pass, Stop};
 /// Batches under way at a time; the client's own gate narrows that when Microsoft throttles.
 const BATCHES: usize = 4;
 
-/// Objects, and the first pages of what belongs to each.
-type Batch<'a, W> = BoxFuture<'a, Result<(Vec<String>, Vec<Part<'a, W>>), Stop>>;
+/// Objects that could not be read, and why the first of them could not.
+type Unread = (Vec<String>, Option<GraphError>);
 
 /// Reads what belongs to each of many objects, twenty at a time; each is written when it was read to
 /// its end. Answers those that could not be read, and why the first of them could not.
@@ -21,41 +21,58 @@ pub(crate) async fn fan_out<W, O>(
     parents: Vec<String>,
     request: impl Fn(&str) -> Request + Copy + Send,
     row: impl Fn(&str, W) -> Option<O> + Copy + Send,
-) -> Result<(Vec<String>, Option<GraphError>), Stop>
+) -> Result<Unread, Stop>
 where
     W: DeserializeOwned + Send,
     O: Object,
 {
-    let mut batches: Vec<Batch<'_, W>> = vec![];
+    let mut batches: Vec<BoxFuture<'_, Result<Unread, Stop>>> = vec![];
     for parents in parents.chunks(BATCH) {
         let parents = parents.to_vec();
-        batches.push(Box::pin(async move {
-            let requests: Vec<Request> = parents.iter().map(|parent| request(parent)).collect();
-            let parts = pass.client.batch::<W>(&requests, &pass.meter).await?;
-            Ok((parents, parts))
-        }));
+        batches.push(Box::pin(batch::<W, O>(pass, name, parents, request, row)));
     }
-    let mut answers = stream::iter(batches).buffer_unordered(BATCHES);
+    let mut ended = stream::iter(batches).buffer_unordered(BATCHES);
     let (mut unread, mut first) = (Vec::new(), None);
-    while let Some(answer) = answers.next().await {
-        let (parents, parts) = answer?;
-        let mut rows = Vec::new();
-        let mut pages = 0;
-        for (parent, part) in parents.into_iter().zip(parts) {
-            match one::<W, O>(pass, name, &parent, part, row, &mut rows).await {
-                Ok(read) => pages += read,
-                Err(Stop::Graph(error)) => {
-                    // What vanished between the two lists is no failure: the next run knows more.
-                    if error.class() != Class::NotFound {
-                        first.get_or_insert(error);
-                    }
-                    unread.push(parent);
-                }
-                Err(stop) => return Err(stop),
-            }
-        }
-        pass.stage.page(name, rows, pass.page_counts(pages)).await?;
+    // Nothing is waited for in here: a batch that is not polled may hold the connection that writes,
+    // in the middle of taking a place under a limit, and whoever wrote its rows would wait for that.
+    while let Some(batch) = ended.next().await {
+        let (parents, error) = batch?;
+        unread.extend(parents);
+        first = first.or(error);
     }
+    Ok((unread, first))
+}
+
+/// Twenty objects at most: asks for what belongs to each, and writes it.
+async fn batch<W, O>(
+    pass: &Pass<'_>,
+    name: &'static str,
+    parents: Vec<String>,
+    request: impl Fn(&str) -> Request + Send,
+    row: impl Fn(&str, W) -> Option<O> + Copy + Send,
+) -> Result<Unread, Stop>
+where
+    W: DeserializeOwned + Send,
+    O: Object,
+{
+    let requests: Vec<Request> = parents.iter().map(|parent| request(parent)).collect();
+    let parts = pass.client.batch::<W>(&requests, &pass.meter).await?;
+    let (mut unread, mut first) = (Vec::new(), None);
+    let (mut rows, mut pages) = (Vec::new(), 0);
+    for (parent, part) in parents.into_iter().zip(parts) {
+        match one::<W, O>(pass, name, &parent, part, row, &mut rows).await {
+            Ok(read) => pages += read,
+            Err(Stop::Graph(error)) => {
+                // What vanished between the two lists is no failure: the next run knows more.
+                if error.class() != Class::NotFound {
+                    first.get_or_insert(error);
+                }
+                unread.push(parent);
+            }
+            Err(stop) => return Err(stop),
+        }
+    }
+    pass.stage.page(name, rows, pass.page_counts(pages)).await?;
     Ok((unread, first))
 }
 
@@ -103,7 +120,7 @@ where
 pub(crate) async fn end_fan_out<O: Object>(
     pass: &Pass<'_>,
     name: &'static str,
-    (unread, first): (Vec<String>, Option<GraphError>),
+    (unread, first): Unread,
 ) -> Result<(), Stop> {
     let missing = unread.len();
     pass.stage.complete::<O>(name, unread).await?;
