@@ -10,7 +10,8 @@ use model::{
 };
 use url::Url;
 
-use crate::{Consent, Error, Outcome, Return, derive, permission};
+use crate::{Consent, Error, Outcome, derive, permission};
+use graph::Return;
 
 /// How an authorisation ended.
 #[derive(Debug)]

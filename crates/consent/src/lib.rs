@@ -21,6 +21,7 @@ pub use microsoft::{Connection, organization_of};
 pub use outcome::Outcome;
 pub use verify::check_spreading;
 
+use graph::Return;
 use graph::{
     aadsts,
     oidc::{self, Identity, SignIn},
@@ -41,23 +42,6 @@ pub struct Consent {
     pub connection: Connection,
     /// This installation's redirect URI, exactly as registered.
     pub redirect_uri: String,
-}
-
-/// Parameters of Microsoft's return. All of it comes from a browser and is believed nowhere.
-#[derive(Debug, Clone, Default)]
-pub struct Return {
-    /// `state`.
-    pub state: String,
-    /// `tenant`.
-    pub tenant: Option<String>,
-    /// `scope`.
-    pub scope: Option<String>,
-    /// `error`.
-    pub error: Option<String>,
-    /// `error_description`; only its AADSTS number is read.
-    pub error_description: Option<String>,
-    /// `code`, in the proving step.
-    pub code: Option<String>,
 }
 
 /// What to do with the browser after a return.

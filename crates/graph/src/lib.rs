@@ -22,6 +22,7 @@ mod jwt;
 mod limits;
 mod pages;
 mod request;
+mod returned;
 mod token;
 
 pub use assertion::SigningKey;
@@ -32,4 +33,5 @@ pub use error::{Class, Error};
 pub use limits::{Limiter, LocalSlots, Slots};
 pub use pages::{Change, Page, Pages, Removed, WirePage};
 pub use request::Request;
+pub use returned::Return;
 pub use token::{ClientCredential, Grantee, Proof, ProofSource, TokenSource, aadsts};

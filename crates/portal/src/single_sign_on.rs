@@ -2,7 +2,7 @@
 //! cookie; state, nonce and verifier stay here.
 
 use actix_web::cookie::Cookie;
-use graph::{ClientCredential, oidc, openid};
+use graph::{ClientCredential, Return, oidc, openid};
 use model::{MemberId, ProviderKind, SignInProvider, SignInProviderId, sign_in, sign_in_provider};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -35,19 +35,6 @@ struct Begun {
     state: String,
     nonce: String,
     verifier: String,
-}
-
-/// What the provider sent back.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(crate) struct Return {
-    #[serde(default)]
-    pub(crate) state: String,
-    #[serde(default)]
-    pub(crate) code: String,
-    #[serde(default)]
-    pub(crate) error: String,
-    #[serde(default)]
-    pub(crate) iss: Option<String>,
 }
 
 /// Who came back.
@@ -227,19 +214,26 @@ pub(crate) async fn finish(
     let Some(provider) = sign_in_provider::get(&portal.db, begun.provider).await? else {
         return Ok(Err(Failure::Unknown));
     };
-    if back.code.is_empty() {
+    let Some(code) = back.code.as_deref().filter(|code| !code.is_empty()) else {
         // Its own words are a stranger's: a short code of letters is all that is shown.
-        let code: String = back
-            .error
+        let error = back.error.as_deref().unwrap_or_default();
+        let code: String = error
             .chars()
             .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
             .take(60)
             .collect();
         return Ok(Err(Failure::Refused(code)));
-    }
+    };
     let keyring = &portal.consent.connection.keyring;
     let secret = sign_in_provider::secret(&portal.db, keyring, &provider).await?;
-    let found = redeem(portal, &provider, &begun, back, secret.expose()).await;
+    let found = redeem(
+        portal,
+        &provider,
+        &begun,
+        (code, back.iss.as_deref()),
+        secret.expose(),
+    )
+    .await;
     Ok(found.map(|(subject, username)| Arrival {
         provider,
         purpose: begun.purpose,
@@ -253,7 +247,7 @@ async fn redeem(
     portal: &Portal,
     provider: &SignInProvider,
     begun: &Begun,
-    back: &Return,
+    (code, issuer): (&str, Option<&str>),
     secret: &str,
 ) -> Result<(String, String), Failure> {
     let anew = matches!(begun.purpose, Purpose::Prove { .. });
@@ -267,7 +261,7 @@ async fn redeem(
             let sign_in = entra(provider, client_id, begun, &redirect_uri, anew);
             let credential = ClientCredential::Secret(Zeroizing::new(secret.to_owned()));
             let http = portal.consent.connection.tokens.http();
-            let found = oidc::redeem(http, &cloud, &sign_in, &credential, &back.code, now)
+            let found = oidc::redeem(http, &cloud, &sign_in, &credential, code, now)
                 .await
                 .map_err(|e| failed(&e))?;
             let person = found.identity;
@@ -280,14 +274,14 @@ async fn redeem(
         }
         ProviderKind::Oidc => {
             let (client, found) = discover(portal, &provider.issuer).await?;
-            if !found.is_named_by(back.iss.as_deref()) {
+            if !found.is_named_by(issuer) {
                 return Err(Failure::Failed(
                     "The answer names another provider than the one that was asked.".into(),
                 ));
             }
             let sign_in = generic(provider, secret, begun, &redirect_uri, anew);
             let person = found
-                .redeem(&client, &sign_in, &back.code, now)
+                .redeem(&client, &sign_in, code, now)
                 .await
                 .map_err(|e| failed(&e))?;
             Ok((person.subject, person.username))

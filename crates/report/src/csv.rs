@@ -1,20 +1,12 @@
 //! CSV with stable headers, safe to open in a spreadsheet: names come from customers' directories
 //! and may be formulas.
 
-use std::borrow::Cow;
-
 use csv::{Error, Writer};
 use model::{AuditRow, directory::UserWithMfa};
 
-/// A cell that no spreadsheet takes for a formula: those that begin with `=`, `+`, `-`, `@`, a tab,
-/// a carriage return or a NUL get an apostrophe before them (source: OWASP, CSV injection).
-pub fn cell(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\0']) {
-        Cow::Owned(format!("'{text}"))
-    } else {
-        Cow::Borrowed(text)
-    }
-}
+mod cell;
+
+pub use cell::cell;
 
 /// Headers of [`audit`].
 pub const AUDIT_HEADERS: &[&str] = &[

@@ -2,7 +2,8 @@
 
 use actix_web::{HttpRequest, http::StatusCode, web};
 use askama::Template;
-use consent::{Ended, Next, Outcome, Return};
+use consent::{Ended, Next, Outcome};
+use graph::Return;
 use model::{
     ConsentRequest, ConsentRequestId, ConsentStep, CredentialId, DirectoryId, consent_request,
     credential::{self, Credential},
@@ -97,18 +98,6 @@ pub(crate) async fn create(
     begin(&portal, &principal, &credential, pinned).await
 }
 
-/// Microsoft's return, untrusted.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Query {
-    #[serde(default)]
-    state: String,
-    tenant: Option<String>,
-    scope: Option<String>,
-    error: Option<String>,
-    error_description: Option<String>,
-    code: Option<String>,
-}
-
 /// Hashes of the cookies that tell one browser from another.
 fn browsers(request: &HttpRequest, portal: &Portal) -> Vec<String> {
     [Name::Session, Name::Browser]
@@ -118,23 +107,10 @@ fn browsers(request: &HttpRequest, portal: &Portal) -> Vec<String> {
         .collect()
 }
 
-pub(crate) async fn callback(
-    request: HttpRequest,
-    portal: web::Data<Portal>,
-    query: Result<web::Query<Query>, actix_web::Error>,
-) -> Answer {
-    // A parameter that comes twice or is no text is nothing of Microsoft's.
-    let Ok(query) = query.map(web::Query::into_inner) else {
+pub(crate) async fn callback(request: HttpRequest, portal: web::Data<Portal>) -> Answer {
+    let Some(back) = Return::parse(request.query_string()) else {
         let plain = plain(&request, &portal, Outcome::Unrecognised);
         return html_status(StatusCode::BAD_REQUEST, &plain);
-    };
-    let back = Return {
-        state: query.state,
-        tenant: query.tenant,
-        scope: query.scope,
-        error: query.error,
-        error_description: query.error_description,
-        code: query.code,
     };
     let browsers = browsers(&request, &portal);
     let proof = Name::Consent.of(&portal, &request);

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
+use graph::Return;
 use model::{SignInMethod, SignInProvider, SignInProviderId, invitation, member, sign_in_provider};
 use serde::Deserialize;
 
@@ -15,7 +16,7 @@ use crate::{
     cookie::Name,
     guard::{self, Signed, safe_next},
     problem::PageProblem,
-    single_sign_on::{self, Arrival, Failure, Purpose, Return},
+    single_sign_on::{self, Arrival, Failure, Purpose},
     view::{Answer, Bare, html_status, see_other},
 };
 
@@ -190,10 +191,8 @@ pub(crate) async fn callback(
     request: HttpRequest,
     portal: web::Data<Portal>,
     id: web::Path<SignInProviderId>,
-    query: Result<web::Query<Return>, actix_web::Error>,
 ) -> Answer {
-    // A parameter that comes twice is nothing of a provider's.
-    let back = query.map(web::Query::into_inner).unwrap_or_default();
+    let back = Return::parse(request.query_string()).unwrap_or_default();
     let cookie = Name::Provider.of(&portal, &request);
     let arrival = match single_sign_on::finish(&portal, *id, cookie, &back).await? {
         Ok(arrival) => arrival,

@@ -1,0 +1,20 @@
+//! The log: whatever an event holds is one line, without a control character or a change of direction.
+
+#![no_main]
+
+use std::io::Write;
+
+use libfuzzer_sys::fuzz_target;
+
+#[allow(dead_code)]
+#[path = "../../../crates/cli/src/log.rs"]
+mod log;
+
+fuzz_target!(|data: &[u8]| {
+    let mut written = Vec::new();
+    assert_eq!(log::Clean(&mut written).write(data).unwrap(), data.len());
+    let text = String::from_utf8(written).unwrap();
+    let line = text.strip_suffix('\n').unwrap();
+    let strange = |c: char| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || "\u{2028}\u{2029}".contains(c);
+    assert!(!line.contains(strange), "{line:?}");
+});
