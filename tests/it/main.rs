@@ -43,6 +43,7 @@ mod renewal;
 mod rig;
 mod rigs;
 mod schedule;
+mod sessions;
 mod sign_in;
 mod strangers;
 mod suggestions;

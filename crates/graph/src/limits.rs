@@ -100,6 +100,9 @@ struct Grant {
 const GRANT: Duration = Duration::from_secs(1);
 /// Requests arrive later than they are sent, and not all equally late.
 const GUARD: Duration = Duration::from_millis(100);
+/// The same where one request a second is allowed: two that come together are one too many there, and
+/// a busy machine is late by more than a tenth of a second.
+const STRICT_GUARD: Duration = Duration::from_millis(300);
 
 /// The longest that one answer holds up others than who asked: as long as a request waits.
 const LONGEST_PAUSE: Duration = crate::client::MAX_WAIT;
@@ -224,8 +227,9 @@ impl Limiter {
         }
         // A slot's units may be used until the moment has passed, so it rests as much longer.
         let moment = if rule.slot > 1 { GRANT } else { Duration::ZERO };
-        let period = Duration::from_secs(rule.period) + moment + GUARD;
         let slots = rule.units / rule.slot;
+        let guard = if slots == 1 { STRICT_GUARD } else { GUARD };
+        let period = Duration::from_secs(rule.period) + moment + guard;
         let wait = self.slots.take(&rule.name, slots, period).await;
         match wait.map_err(Error::Store)? {
             Duration::ZERO => {

@@ -27,16 +27,24 @@ pub struct Draft {
     pub external_id: String,
 }
 
+/// Text on one line: names come from directories and from files, with tabs and line breaks in them.
+fn plain(text: &str) -> String {
+    text.replace('\0', "")
+        .replace(char::is_control, " ")
+        .trim()
+        .to_owned()
+}
+
 fn parse(draft: &Draft) -> Result<Draft> {
     let draft = Draft {
-        name: draft.name.replace('\0', "").trim().to_owned(),
+        name: plain(&draft.name),
         domain: draft
             .domain
             .replace('\0', "")
             .trim()
             .trim_start_matches('@')
             .to_lowercase(),
-        external_id: draft.external_id.replace('\0', "").trim().to_owned(),
+        external_id: plain(&draft.external_id),
     };
     let mut errors = Vec::new();
     if draft.name.is_empty() || draft.name.chars().count() > 200 {

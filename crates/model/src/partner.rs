@@ -42,7 +42,7 @@ pub async fn current(scope: &Scope) -> Result<Partner> {
 pub async fn edit(scope: &Scope, name: &str, contact: &str) -> Result<()> {
     scope.require_everywhere(Role::Admin)?;
     let (name, contact) = (name.trim(), contact.trim());
-    if name.is_empty() || name.chars().count() > 120 {
+    if name.is_empty() || name.chars().count() > 120 || name.chars().any(char::is_control) {
         return Err(Error::field(
             "name",
             "Enter the organisation's name, at most 120 characters.",

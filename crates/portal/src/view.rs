@@ -39,9 +39,11 @@ pub(crate) struct Page {
     pub(crate) now: Timestamp,
 }
 
-fn cookie_word(request: &HttpRequest, name: &str, allowed: &[&str]) -> String {
+/// A word that `static/js/app.js` keeps; over TLS bound to the host, as all our cookies are.
+fn cookie_word(request: &HttpRequest, portal: &Portal, name: &str, allowed: &[&str]) -> String {
+    let bound = format!("__Host-{name}");
     request
-        .cookie(name)
+        .cookie(if portal.is_secure() { &bound } else { name })
         .map(|c| c.value().to_owned())
         .filter(|v| allowed.contains(&v.as_str()))
         .unwrap_or_default()
@@ -64,8 +66,8 @@ impl Page {
             title: title.into(),
             section,
             crumbs: vec![],
-            theme: cookie_word(request, "theme", &["light", "dark"]),
-            density: cookie_word(request, "density", &["compact", "comfortable"]),
+            theme: cookie_word(request, portal, "theme", &["light", "dark"]),
+            density: cookie_word(request, portal, "density", &["compact", "comfortable"]),
             partner: model::partner::current(scope).await?.name,
             initials: initials(&principal.member.name),
             email,
@@ -122,7 +124,7 @@ pub(crate) struct Bare {
 impl Bare {
     pub(crate) fn new(request: &HttpRequest, portal: &Portal) -> Self {
         Self {
-            theme: cookie_word(request, "theme", &["light", "dark"]),
+            theme: cookie_word(request, portal, "theme", &["light", "dark"]),
             demo: portal.demo,
         }
     }

@@ -19,6 +19,8 @@ fuzz_target!(|data: &str| {
     assert_eq!(rows[0].len(), texts.len());
     for (read, text) in rows[0].iter().zip(texts) {
         assert!(!read.starts_with(['=', '+', '-', '@', '\t', '\r', '\0']));
-        assert!(read == text || read.strip_prefix('\'') == Some(text));
+        // Whoever takes one apostrophe away from before a formula has the name again.
+        let is_marked = read.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r', '\0']);
+        assert_eq!(if is_marked { &read[1..] } else { read }, text);
     }
 });

@@ -95,7 +95,7 @@ pub(super) fn parse(draft: &Draft, clouds: &[String], secret_needed: bool) -> Re
         wrong("kind", message);
     }
     let name = draft.name.trim().to_owned();
-    if name.is_empty() || name.chars().count() > 80 {
+    if name.is_empty() || name.chars().count() > 80 || name.chars().any(char::is_control) {
         wrong("name", "Enter a name of at most 80 characters.");
     }
     if !clouds.contains(&draft.cloud) {
