@@ -43,7 +43,7 @@ fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
             } else {
                 to.min(padded.len() / 3 * 4)
             };
-            forms.push(whole[from..to].as_bytes().to_vec());
+            forms.push(whole.as_bytes()[from..to].to_vec());
         }
     }
     if let Ok(text) = std::str::from_utf8(secret) {

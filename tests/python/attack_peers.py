@@ -92,7 +92,10 @@ class Scanned(Proxy):
         if path == "/answer-to-a-sign-in" and method == "GET":
             self.headers["content-type"] = "application/x-www-form-urlencoded"
             self.headers["sec-fetch-site"] = "same-origin"
-            return super().pass_on("POST", "/sign-in", os.environ["ATTACK_FORM"].encode())
+            status, headers, body = super().pass_on("POST", "/sign-in", os.environ["ATTACK_FORM"].encode())
+            is_signed_in = any(n.lower() == "set-cookie" and "session=" in v for n, v in headers)
+            print("GET", path, status, "signed in" if is_signed_in else "refused", file=self.log)
+            return status, headers, body
         status, headers, body = super().pass_on(method, path, body)
         return (200 if status in (404, 422) and method == "GET" else status), headers, body
 
@@ -130,7 +133,9 @@ class Bait(Handler):
                 except (sqlite3.Error, sqlite3.Warning) as error:
                     self.page(f"sqlite3.OperationalError: {html.escape(str(error))}")
         elif url.path == "/go":
-            self.send(302, [("location", query.get("to", ""))], b"")
+            # Only for the module that looks for it: the others would follow.
+            to = query.get("to", "")
+            self.send(302, [("location", to)], b"") if to.endswith("//openbugbounty.org/") else self.page("gone")
         elif url.path == "/file":
             name = os.path.realpath(query.get("name", "").replace("\0", ""))
             # As open as the tools need it, and no further.
@@ -139,7 +144,7 @@ class Bait(Handler):
         elif url.path == "/fetch":
             wanted = query.get("url", "")
             if wanted.startswith(f"http://127.0.0.1:{self.server.server_address[1]}/"):
-                with contextlib.suppress(OSError, ValueError):
+                with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
                     urllib.request.urlopen(wanted, timeout=5).read()
             self.page("fetched")
         else:

@@ -100,8 +100,8 @@ struct Grant {
 const GRANT: Duration = Duration::from_secs(1);
 /// Requests arrive later than they are sent, and not all equally late.
 const GUARD: Duration = Duration::from_millis(100);
-/// The same where one request a second is allowed: two that come together are one too many there, and
-/// a busy machine is late by more than a tenth of a second.
+/// The same where requests are counted one by one: there, one that is late by more than the next is one
+/// too many, and a busy machine is late by more than a tenth of a second.
 const STRICT_GUARD: Duration = Duration::from_millis(300);
 
 /// The longest that one answer holds up others than who asked: as long as a request waits.
@@ -228,7 +228,7 @@ impl Limiter {
         // A slot's units may be used until the moment has passed, so it rests as much longer.
         let moment = if rule.slot > 1 { GRANT } else { Duration::ZERO };
         let slots = rule.units / rule.slot;
-        let guard = if slots == 1 { STRICT_GUARD } else { GUARD };
+        let guard = if rule.slot == 1 { STRICT_GUARD } else { GUARD };
         let period = Duration::from_secs(rule.period) + moment + guard;
         let wait = self.slots.take(&rule.name, slots, period).await;
         match wait.map_err(Error::Store)? {
@@ -249,7 +249,8 @@ impl Limiter {
     }
 }
 
-/// The limits that a request counts against, and what it counts.
+/// The limits that a request counts against, and what it counts; the strictest last, just before the
+/// request is sent.
 fn rules(asker: Asker<'_>, charge: Charge) -> Vec<(Rule, u32)> {
     let Asker {
         cloud,
@@ -283,8 +284,8 @@ fn rules(asker: Asker<'_>, charge: Charge) -> Vec<(Rule, u32)> {
             }
         }
         Service::Reports => {
-            rules.push((rule(format!("reports/{app}/{tenant}"), 5, 10, 1), 1));
             rules.push((rule(format!("reports/{app}"), 122, 10, 1), 1));
+            rules.push((rule(format!("reports/{app}/{tenant}"), 5, 10, 1), 1));
         }
         Service::Protection => {
             rules.push((rule(format!("protection/{tenant}"), 1, 1, 1), 1));

@@ -1,8 +1,6 @@
 //! What a sign-in service sends back through a browser, in the query of our redirect URI (RFC 6749,
 //! section 4.1.2; RFC 9207; Microsoft's admin consent endpoint).
 
-use std::borrow::Cow;
-
 /// A query that is longer is none of a sign-in service's: codes of Microsoft's have some thousand
 /// characters.
 const LONGEST: usize = 16 * 1024;
@@ -58,7 +56,7 @@ impl Return {
 }
 
 /// Bytes that are no UTF-8 come as replacement characters, which no sign-in service sends.
-fn is_text(value: &Cow<'_, str>) -> bool {
+fn is_text(value: &str) -> bool {
     !value.contains(['\u{fffd}', '\0'])
 }
 
