@@ -345,7 +345,8 @@ fn who_looks_over_all_partners_is_on_the_list() {
             .unwrap()
             .to_string_lossy()
             .into_owned();
-        if name.starts_with("model/src/db") {
+        // What must not compile names what it may not.
+        if name.starts_with("model/src/db") || name.contains("/tests/compile_fail/") {
             continue;
         }
         assert!(

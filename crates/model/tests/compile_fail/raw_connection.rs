@@ -1,6 +1,6 @@
 //! A handler has a database, and no connection of it: rows are reached through a scope.
 
-fn handler(db: &model::Db) {
+fn handler(db: &tenantry_model::Db) {
     let _ = db.conn();
     let _ = db.everybody();
     let _ = &db.connection;
