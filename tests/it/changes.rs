@@ -296,7 +296,8 @@ on_both! {
         let browser = app.browser().await;
         for section in ["app-registrations", "service-principals", "managed-identities", "devices", "managed-devices",
             "role-assignments", "role-eligibilities", "directory-roles", "role-definitions", "conditional-access-policies",
-            "risky-users", "risk-detections", "directory-audits", "licences", "domains"] {
+            "risky-users", "risk-detections", "directory-audits", "licences", "domains"]
+        {
             let listed = app.get(&format!("/companies/{company}/directory/{section}?limit=3&total=true")).await;
             assert!(listed["total"].as_i64().unwrap() > 0, "{section}: {listed}");
             let page = browser.page(&format!("/companies/{company}/directory/{section}?desc=yes")).await;
@@ -304,6 +305,18 @@ on_both! {
             let id = text(&listed["value"][0], "id");
             let detail = browser.page(&format!("/companies/{company}/directory/{section}/{id}")).await;
             assert!(detail.contains("Object ID") && detail.contains("Seen first"), "{section}: {detail}");
+            // It is found by what the list calls it, and by its id.
+            let (_, link) = page.split_once("class=\"c-main\"><a href=").unwrap();
+            let name = link.split_once('>').unwrap().1.split_once('<').unwrap().0.to_owned();
+            let encoded = |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
+            for search in [&name, &id] {
+                let found = app.get(&format!("/companies/{company}/directory/{section}?search={}&total=true", encoded(search))).await;
+                assert!(found["total"].as_i64().unwrap() > 0, "{section}: {search} finds {found}");
+            }
+            let found = browser.page(&format!("/companies/{company}/directory/{section}?q={}", encoded(&name))).await;
+            assert!(found.contains("<table"), "{section}: {name}");
+            let none = browser.page(&format!("/companies/{company}/directory/{section}?q=no-such-thing")).await;
+            assert!(none.contains("Nothing matches"), "{section}");
         }
         let roles = browser.page(&format!("/companies/{company}/directory/role-assignments")).await;
         assert!(roles.contains("Global Administrator"), "names, not ids: {roles}");

@@ -251,10 +251,16 @@ async fn nothing_strays(database: Database, name: &str) {
         "only {filled} of {tenants} were ever synced"
     );
     assert_eq!(rows.len(), filled, "rows of a mapping that nobody made");
+    assert_eq!(
+        app.sim.strays(),
+        0,
+        "asked with a token of another directory"
+    );
     let struck: usize = app.sim.weathered().values().sum();
     println!(
-        "B5: {name}: {filled} customers of two partners over {seconds} s and {rounds} rounds, {struck} faults: every one of {} MB of rows and {answers} answers names its own customer alone",
-        bytes / 1_000_000
+        "B5: {name}: {filled} customers of two partners over {seconds} s and {rounds} rounds, {struck} faults: every one of {} MB of rows and {answers} answers names its own customer alone, and none of {} requests asked with the token of another",
+        bytes / 1_000_000,
+        app.sim.requests("/")
     );
 }
 

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use actix_web::HttpResponse;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::{
     Directory, Kind,
@@ -119,8 +120,11 @@ impl Call<'_> {
         let size = self.page_size(sizes)?;
         let from = match self.query("$skiptoken").map(decode) {
             None => 0,
-            Some(Some(n)) => n,
-            Some(None) => {
+            Some(Some((owner, n))) if owner == self.directory.id => n,
+            Some(token) => {
+                if token.is_some() {
+                    self.state.strayed();
+                }
                 return Err(refusal::error(
                     400,
                     "Directory_ExpiredPageToken",
@@ -180,8 +184,9 @@ impl Call<'_> {
                 let now = self
                     .query("$skiptoken")
                     .and_then(decode)
-                    .unwrap_or_default();
-                Some(format!("{root}{path}?$skiptoken={}", encode(now + 1)))
+                    .map_or(0, |(_, n)| n);
+                let next = encode(self.directory.id, now + 1);
+                Some(format!("{root}{path}?$skiptoken={next}"))
             }
             _ => next,
         }
@@ -200,7 +205,7 @@ impl Call<'_> {
             })
             .collect();
         query.sort();
-        query.push(format!("$skiptoken={}", encode(next)));
+        query.push(format!("$skiptoken={}", encode(self.directory.id, next)));
         format!(
             "{}{}?{}",
             self.ask.root,
@@ -213,7 +218,7 @@ impl Call<'_> {
         let mut answer = HttpResponse::Ok();
         answer
             .content_type(JSON)
-            .insert_header(("request-id", uuid::Uuid::from_u128(7).to_string()))
+            .insert_header(("request-id", Uuid::from_u128(7).to_string()))
             .insert_header(("x-ms-resource-unit", self.cost.to_string()));
         if let Some(used) = self.used {
             answer.insert_header(("x-ms-throttle-limit-percentage", format!("{used:.2}")));
@@ -222,17 +227,16 @@ impl Call<'_> {
     }
 }
 
-fn encode(n: usize) -> String {
-    data_encoding::BASE64URL_NOPAD.encode(format!("page:{n}").as_bytes())
+/// A page token is of one directory, and another's token does not open it.
+fn encode(directory: Uuid, n: usize) -> String {
+    data_encoding::BASE64URL_NOPAD.encode(format!("page:{directory}:{n}").as_bytes())
 }
 
-fn decode(token: &str) -> Option<usize> {
+fn decode(token: &str) -> Option<(Uuid, usize)> {
     let bytes = data_encoding::BASE64URL_NOPAD
         .decode(token.as_bytes())
         .ok()?;
-    String::from_utf8(bytes)
-        .ok()?
-        .strip_prefix("page:")?
-        .parse()
-        .ok()
+    let text = String::from_utf8(bytes).ok()?;
+    let (directory, n) = text.strip_prefix("page:")?.split_once(':')?;
+    Some((directory.parse().ok()?, n.parse().ok()?))
 }

@@ -69,7 +69,11 @@ pub(crate) fn one<C: Collection>(call: &Call<'_>) -> Answer {
 
 /// The index of the object that the path names.
 pub(crate) fn find<C: Collection>(call: &Call<'_>) -> Result<usize, actix_web::HttpResponse> {
-    C::index(call, &call.id)
+    let index = C::index(call, &call.id);
+    if index.is_none() {
+        call.state.strayed();
+    }
+    index
         .filter(|index| C::exists(call, *index))
         .ok_or_else(|| not_found(&call.id))
 }

@@ -114,9 +114,15 @@ pub(crate) fn delta<C: Collection>(call: &Call<'_>) -> Answer {
                 select: call.query("$select").map(str::to_owned),
             }
         }
-        Some(token) => Round::decode(token)
-            .filter(|r| (r.collection.as_str(), r.directory) == (C::NAME, directory))
-            .ok_or_else(|| refusal::bad_request("Badly formed token."))?,
+        Some(token) => {
+            let round = Round::decode(token).filter(|r| r.collection == C::NAME);
+            if round.as_ref().is_some_and(|r| r.directory != directory) {
+                call.state.strayed();
+            }
+            round
+                .filter(|r| r.directory == directory)
+                .ok_or_else(|| refusal::bad_request("Badly formed token."))?
+        }
     };
     // A simulator that was started anew knows no changes of before either.
     if now - round.made > LIFE || round.until > log.len() {

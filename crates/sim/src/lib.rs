@@ -284,6 +284,12 @@ impl Sim {
         self.state.weather.undercut()
     }
 
+    /// How many requests named an object, a page or a delta token that is not of the directory which
+    /// their bearer token is for.
+    pub fn strays(&self) -> usize {
+        self.state.strays()
+    }
+
     /// Answers a path (such as `/v1.0/users`) of any directory with a recorded body from now on.
     pub fn record(&self, path: &str, body: serde_json::Value) {
         self.state.record(path, body);

@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeSet, HashMap},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Instant,
 };
 
@@ -98,6 +101,7 @@ pub(crate) struct State {
     /// Seconds since 1970 at which it was started.
     pub(crate) born: i64,
     file: Option<PathBuf>,
+    strays: AtomicUsize,
     inner: Mutex<Inner>,
 }
 
@@ -127,6 +131,7 @@ impl State {
             started: Instant::now(),
             born: crate::data::now().timestamp(),
             file,
+            strays: AtomicUsize::new(0),
             inner: Mutex::new(Inner {
                 memory,
                 ..Inner::default()
@@ -257,6 +262,15 @@ impl State {
 
     pub(crate) fn throttle(&self, directory: Uuid) {
         self.lock().throttled.insert(directory);
+    }
+
+    /// A request named what is not of the directory that its token is for.
+    pub(crate) fn strayed(&self) {
+        self.strays.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn strays(&self) -> usize {
+        self.strays.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_throttled(&self, directory: Uuid) -> bool {

@@ -131,19 +131,22 @@ fn read(row: &QueryResult, table: &'static Table) -> Result<Record> {
     })
 }
 
-/// Columns whose text a search looks into.
+/// Columns whose text a search looks into: the id, which is all that some objects are called by, and
+/// names.
 fn searched(table: &Table) -> Vec<&'static str> {
     let named = |column: &str| {
-        column.ends_with("name") || matches!(column, "activity" | "app_id" | "serial_number")
+        column.ends_with("name")
+            || matches!(
+                column,
+                "activity" | "title" | "app_id" | "serial_number" | "sku_part_number"
+            )
     };
     let columns = table
         .columns
         .iter()
         .filter(|(_, field)| *field == Field::Text);
-    columns
-        .map(|(name, _)| *name)
-        .filter(|name| named(name))
-        .collect()
+    let names = columns.map(|(name, _)| *name).filter(|name| named(name));
+    ["id"].into_iter().chain(names).collect()
 }
 
 /// `FROM … WHERE …` of the objects that a snapshot shows, and its parameters.

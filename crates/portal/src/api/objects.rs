@@ -76,7 +76,7 @@ struct Search {
 /// sign-ins, directory-audits, licences, domains
 #[utoipa::path(get, path = "/api/v1/companies/{id}/directory/{section}",
     params(("id" = Uuid, Path), ("section" = String, Path), Paging,
-        ("search" = Option<String>, Query, description = "Part of a name"),
+        ("search" = Option<String>, Query, description = "Part of a name or of the id"),
         ("sort" = Option<String>, Query, description = "A field; with a minus before it, largest first")),
     responses((status = 200, body = List<View>), (status = 400, body = Problem),
         (status = 401, body = Problem), (status = 404, body = Problem)))]
