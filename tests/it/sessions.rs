@@ -54,6 +54,24 @@ on_both! {
         println!("B21: {asked} routes want a proof of the last five minutes");
     }
 
+    async fn sign_ins_that_strangers_begin_are_limited(app) {
+        let browser = app.stranger();
+        let mut begun = 0;
+        let refused = loop {
+            let answer = browser.get("/sign-in/passkey").await;
+            if answer.status() != 200 {
+                break answer;
+            }
+            begun += 1;
+        };
+        assert_eq!((refused.status().as_u16(), begun), (429, 1000));
+        let wait: i64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((1..=901).contains(&wait), "{wait}");
+        assert_eq!(browser.get("/sign-in").await.status(), 200, "a password is asked all the same");
+        app.advance_minutes(15);
+        assert_eq!(browser.get("/sign-in/passkey").await.status(), 200);
+    }
+
     async fn what_a_browser_had_before_it_signed_in_is_worth_nothing_after(app) {
         // Whoever knows the cookies that a browser had before must not have its session.
         let browser = app.stranger();

@@ -10,6 +10,8 @@ use outbound::Outbound;
 use serde::Deserialize;
 use url::Url;
 
+use crate::log::Format;
+
 /// What the command line and the environment may say.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
@@ -46,6 +48,16 @@ pub(crate) struct Options {
     /// Root of this installation as browsers see it [default: http://localhost:PORT].
     #[arg(long, global = true, env = "TENANTRY_PUBLIC_URL", value_name = "URL")]
     pub(crate) public_url: Option<Url>,
+    /// How events are written to standard error.
+    #[arg(
+        long,
+        global = true,
+        env = "TENANTRY_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub(crate) log_format: Format,
 }
 
 /// What the file may say; the same names as the flags.

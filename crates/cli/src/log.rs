@@ -1,11 +1,47 @@
 //! What is written to the log: one line for an event, whatever a stranger put into it.
 
-use std::io::{Result, Write};
+use std::{
+    fmt::Write as _,
+    io::{Result, Write},
+};
+
+/// How an event is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// A line that people read.
+    #[default]
+    Text,
+    /// A line that is an object of JSON.
+    Json,
+}
+
+/// Begins to write events to standard error. `TENANTRY_LOG` says which, in the syntax of
+/// tracing-subscriber's `EnvFilter`. A panic is an event as well.
+pub(crate) fn begin(format: Format) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TENANTRY_LOG")
+        .unwrap_or_else(|_| "warn,sqlx=error,tenantry=info,tenantry_sync=info".into());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(move || Clean(std::io::stderr(), format));
+    match format {
+        Format::Text => log.init(),
+        Format::Json => log.json().flatten_event(true).init(),
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map_or_else(String::new, ToString::to_string);
+        // What it says may be of a customer's directory; it is one line all the same.
+        let said = panic.payload_as_str().unwrap_or_default();
+        tracing::error!(place, said, "a panic: this is a defect of the program");
+    }));
+}
 
 /// Writes whole events, each of which ends with a line break, without any other control character:
 /// names and errors come from customers' directories and from other servers, and must not make lines
 /// or colours of their own.
-pub(crate) struct Clean<W>(pub(crate) W);
+struct Clean<W>(W, Format);
 
 impl<W: Write> Write for Clean<W> {
     fn write(&mut self, event: &[u8]) -> Result<usize> {
@@ -14,6 +50,10 @@ impl<W: Write> Write for Clean<W> {
         let mut clean = String::with_capacity(text.len());
         for c in line.chars() {
             match c.is_control() || is_invisible(c) {
+                // All of them are below U+10000, so that four digits are enough for JSON.
+                true if self.1 == Format::Json => {
+                    let _ = write!(clean, "\\u{:04x}", u32::from(c));
+                }
                 true => clean.extend(c.escape_unicode()),
                 false => clean.push(c),
             }
@@ -41,7 +81,7 @@ mod tests {
     #[test]
     fn an_event_is_one_line() {
         let mut written = vec![];
-        let mut clean = Clean(&mut written);
+        let mut clean = Clean(&mut written, Format::Text);
         let event = "refused: a\r\n2026-01-01 INFO forged\x1b[31m \u{202e}gpj\u{2028}x ü\n";
         assert_eq!(clean.write(event.as_bytes()).unwrap(), event.len());
         let line = String::from_utf8(written).unwrap();
@@ -55,5 +95,22 @@ mod tests {
             "{line}"
         );
         assert!(line.contains("\\u{1b}"));
+    }
+
+    #[test]
+    fn an_event_of_json_stays_json() {
+        let mut written = vec![];
+        let event = "{\"name\":\"\u{202e}gpj\u{2028}\u{85} \\n ü\"}\n";
+        let mut clean = Clean(&mut written, Format::Json);
+        assert_eq!(clean.write(event.as_bytes()).unwrap(), event.len());
+        let line = String::from_utf8(written).unwrap();
+        assert!(
+            !line
+                .trim_end()
+                .chars()
+                .any(|c| c.is_control() || is_invisible(c))
+        );
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["name"], "\u{202e}gpj\u{2028}\u{85} \n ü");
     }
 }

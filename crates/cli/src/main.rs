@@ -56,14 +56,7 @@ enum Command {
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("TENANTRY_LOG")
-                .unwrap_or_else(|_| "warn,sqlx=error,tenantry=info,tenantry_sync=info".into()),
-        )
-        .with_ansi(false)
-        .with_writer(|| log::Clean(std::io::stderr()))
-        .init();
+    log::begin(arguments.options.log_format);
     if let Err(error) = hardening::begin() {
         eprintln!("tenantry: {error:#}");
         return std::process::ExitCode::FAILURE;

@@ -46,6 +46,6 @@ pub async fn send(
         "saveToSentItems": true,
     });
     // Checked when it was saved: an address has nothing that a path would read otherwise.
-    let path = format!("/users/{}/sendMail", credential.mail_from);
+    let path = format!("/users/{}/sendMail", graph::segment(&credential.mail_from));
     Ok(client.post(&path, &mail).await)
 }

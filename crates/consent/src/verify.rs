@@ -203,7 +203,7 @@ async fn administers(client: &GraphClient, person: Uuid) -> Result<bool, GraphEr
 }
 
 async fn is_member(client: &GraphClient, group: &str, person: &str) -> Result<bool, GraphError> {
-    let request = Request::get(format!("/groups/{group}/transitiveMembers"))
+    let request = Request::related("groups", group, "transitiveMembers")
         .select(types::DirectoryObject::SELECT)
         .top(999);
     let members: Result<Vec<types::DirectoryObject>, _> =

@@ -32,6 +32,6 @@ pub use cloud::{Cloud, Clouds, Limits};
 pub use error::{Class, Error};
 pub use limits::{Limiter, LocalSlots, Slots};
 pub use pages::{Change, Page, Pages, Removed, WirePage};
-pub use request::Request;
+pub use request::{Request, segment};
 pub use returned::Return;
 pub use token::{ClientCredential, Grantee, Proof, ProofSource, TokenSource, aadsts};

@@ -11,6 +11,13 @@ pub struct Request {
     pub(crate) version: &'static str,
 }
 
+/// An id as a segment of a path: what Graph answered is no part of an address until it is encoded.
+pub fn segment(id: &str) -> String {
+    url::form_urlencoded::byte_serialize(id.as_bytes())
+        .collect::<String>()
+        .replace('+', "%20")
+}
+
 impl Request {
     /// A collection by its path, for example `/users`.
     pub fn get(path: impl Into<String>) -> Self {
@@ -20,6 +27,11 @@ impl Request {
             max_items: None,
             version: "v1.0",
         }
+    }
+
+    /// What is related to an object, for example the `members` of one of the `groups`.
+    pub fn related(collection: &str, id: &str, relation: &str) -> Self {
+        Self::get(format!("/{collection}/{}/{relation}", segment(id)))
     }
 
     /// A collection that only the preview version has.
@@ -86,5 +98,23 @@ impl Request {
     /// The path below `/v1.0`.
     pub fn path(&self) -> &str {
         &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_one_segment_whatever_it_holds() {
+        let path = |id: &str| Request::related("groups", id, "members").path().to_owned();
+        assert_eq!(
+            path("4f1c9b8e-0000-4a4e-9d6b-111111111111"),
+            "/groups/4f1c9b8e-0000-4a4e-9d6b-111111111111/members"
+        );
+        assert_eq!(
+            path("../users?$select=x#a b%2F"),
+            "/groups/..%2Fusers%3F%24select%3Dx%23a%20b%252F/members"
+        );
     }
 }

@@ -21,8 +21,9 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 
-/// Bits of a key made here: what Entra's own certificates have and every verifier takes.
-const BITS: usize = 2048;
+/// Bits of a key made here: with 3,072 RSA is as strong as 128 bits (NIST SP 800-57), and Entra takes
+/// them. Entra's own certificates have 2,048, which is why such files are taken too.
+const BITS: usize = 3072;
 /// Largest file that is looked at; a PFX with a long chain has some ten kilobytes.
 const MAX_FILE: usize = 256 * 1024;
 

@@ -108,11 +108,11 @@ pub fn random_token() -> Result<String, Error> {
     Ok(data_encoding::BASE64URL_NOPAD.encode(&random_bytes::<32>()?))
 }
 
-/// A code that a person writes down: 120 bits in six groups of four, in the alphabet of base32, which
+/// A code that a person writes down: 140 bits in seven groups of four, in the alphabet of base32, which
 /// has no digits that look like letters. So much that nobody finds one from its hash.
 pub fn random_code() -> Result<Secret, Error> {
-    let text = data_encoding::BASE32_NOPAD.encode(&random_bytes::<15>()?);
-    let groups: Vec<&str> = (0..6).map(|i| &text[i * 4..i * 4 + 4]).collect();
+    let text = data_encoding::BASE32_NOPAD.encode(&random_bytes::<18>()?);
+    let groups: Vec<&str> = (0..7).map(|i| &text[i * 4..i * 4 + 4]).collect();
     Ok(Secret::new(groups.join("-")))
 }
 

@@ -12,6 +12,8 @@ use crate::{
 const ATTEMPTS: i64 = 10;
 /// Attempts from an address, behind which a whole office may be.
 const ATTEMPTS_OF_ADDRESS: i64 = 100;
+/// Sign-ins that an address begins without saying whose: most of them are well meant.
+const BEGINS_OF_ADDRESS: i64 = 1000;
 const WINDOW_MS: i64 = 15 * 60_000;
 /// A step that was begun is ended within this time, or begun anew.
 pub const STEP_MINUTES: i64 = 10;
@@ -35,9 +37,10 @@ pub async fn attempt(db: &Db, subjects: &[String]) -> Result<Option<i64>> {
         )
         .await?;
         let count: i64 = row.map_or(Ok(0), |r| r.try_get("", "failures"))?;
-        let most = match subject.starts_with("address ") {
-            true => ATTEMPTS_OF_ADDRESS,
-            false => ATTEMPTS,
+        let most = match subject.split_once(' ') {
+            Some(("address", _)) => ATTEMPTS_OF_ADDRESS,
+            Some(("begins", _)) => BEGINS_OF_ADDRESS,
+            _ => ATTEMPTS,
         };
         is_over |= count > most;
     }

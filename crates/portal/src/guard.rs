@@ -1,21 +1,25 @@
 //! Before any handler: headers, where the request came from, who sends it, and whether they may.
 
+use std::panic::AssertUnwindSafe;
+
 use actix_web::{
     Error, FromRequest, HttpMessage, HttpRequest, HttpResponse,
     body::MessageBody,
     dev::{Payload, ServiceRequest, ServiceResponse},
-    http::{Method, header},
+    error::InternalError,
+    http::{Method, StatusCode, header},
     middleware::Next,
     web,
 };
-use model::{Role, api_token, session, session::Principal};
+use futures_util::FutureExt;
+use model::{api_token, session, session::Principal};
 
 use crate::{
     Portal,
-    address::address,
+    address::{address, is_past_proxy},
     cookie,
     problem::{ApiProblem, PageProblem},
-    proof,
+    proof, refused,
     routes::{self, Access},
 };
 
@@ -71,10 +75,34 @@ pub(crate) async fn guard(
         .app_data::<web::Data<Portal>>()
         .is_some_and(|portal| portal.is_secure());
     let mut response = match admit(&mut request, access).await {
-        Ok(()) => next.call(request).await?.map_into_left_body(),
+        Ok(()) => match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+            Ok(answer) => answer?.map_into_left_body(),
+            // The hook of the process has logged where it was.
+            Err(_) => {
+                let mut answer = broken(access);
+                dress(answer.headers_mut(), is_static, is_secure);
+                return Err(InternalError::from_response("a handler panicked", answer).into());
+            }
+        },
         Err(refusal) => request.into_response(refusal).map_into_right_body(),
     };
-    let headers = response.headers_mut();
+    refused::note(response.request(), access, response.status());
+    dress(response.headers_mut(), is_static, is_secure);
+    Ok(response)
+}
+
+/// The answer where a handler panicked.
+fn broken(access: Option<Access>) -> HttpResponse {
+    use actix_web::ResponseError;
+    let inner = "a handler panicked".to_owned();
+    match access {
+        Some(Access::Api(_)) => ApiProblem::Inner(inner).error_response(),
+        _ => PageProblem::Inner(inner).error_response(),
+    }
+}
+
+/// The headers that every answer has.
+fn dress(headers: &mut header::HeaderMap, is_static: bool, is_secure: bool) {
     let mut set = |name: header::HeaderName, value: &'static str| {
         if !headers.contains_key(&name) {
             headers.insert(name, header::HeaderValue::from_static(value));
@@ -101,7 +129,6 @@ pub(crate) async fn guard(
     if !is_static {
         set(header::CACHE_CONTROL, "no-store");
     }
-    Ok(response)
 }
 
 /// Lets the request through, or answers it.
@@ -110,6 +137,15 @@ async fn admit(request: &mut ServiceRequest, access: Option<Access>) -> Result<(
     let Some(portal) = request.app_data::<web::Data<Portal>>().cloned() else {
         return Err(HttpResponse::InternalServerError().finish());
     };
+    if is_past_proxy(&portal, request.request()) && request.path() != "/healthz" {
+        let text = format!(
+            "Nothing is answered without TLS here. Ask {}\n",
+            portal.public_url
+        );
+        return Err(HttpResponse::build(StatusCode::MISDIRECTED_REQUEST)
+            .content_type("text/plain; charset=utf-8")
+            .body(text));
+    }
     let unsafe_method = !matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
@@ -134,12 +170,14 @@ async fn admit(request: &mut ServiceRequest, access: Option<Access>) -> Result<(
             let Some(principal) = principal else {
                 return Err(to_sign_in(request));
             };
-            enough(request, &principal, least)
+            request.extensions_mut().insert(Signed(principal.clone()));
+            principal
+                .scope
+                .require(least)
                 .map_err(|e| PageProblem::from(e).error_response())?;
             if matches!(access, Access::Proved(_)) {
                 proof::check(request, &portal, &principal).await?;
             }
-            request.extensions_mut().insert(Signed(principal));
             Ok(())
         }
         Some(Access::Api(least)) => {
@@ -149,22 +187,14 @@ async fn admit(request: &mut ServiceRequest, access: Option<Access>) -> Result<(
             let Some(principal) = principal else {
                 return Err(ApiProblem::Unauthorised.error_response());
             };
-            enough(request, &principal, least).map_err(|e| ApiProblem::from(e).error_response())?;
-            request.extensions_mut().insert(Signed(principal));
+            request.extensions_mut().insert(Signed(principal.clone()));
+            principal
+                .scope
+                .require(least)
+                .map_err(|e| ApiProblem::from(e).error_response())?;
             Ok(())
         }
     }
-}
-
-fn enough(request: &ServiceRequest, principal: &Principal, least: Role) -> model::Result<()> {
-    let done = principal.scope.require(least);
-    if done.is_err() {
-        let actor = &principal.scope.actor();
-        let (kind, id, role) = (actor.kind, &actor.id, principal.scope.role());
-        let (method, path) = (request.method(), request.path());
-        tracing::warn!(kind, id, %role, %least, %method, path, "refused: the role is too low");
-    }
-    done
 }
 
 async fn signed_in(request: &ServiceRequest, portal: &Portal) -> model::Result<Option<Principal>> {
@@ -232,9 +262,13 @@ fn to_sign_in(request: &ServiceRequest) -> HttpResponse {
         .finish()
 }
 
+/// Longer paths have no page here that anybody would come back to.
+const LONGEST_NEXT: usize = 2000;
+
 /// A path of our own to go to after sign-in; anything else becomes the dashboard.
 pub(crate) fn safe_next(next: &str) -> &str {
-    let ours = next.starts_with('/')
+    let ours = next.len() <= LONGEST_NEXT
+        && next.starts_with('/')
         && !next.starts_with("//")
         && !next.contains(['\\', '\r', '\n', '\t'])
         && !next.chars().any(char::is_control);
@@ -256,6 +290,7 @@ mod tests {
             "jobs",
             "/\t/evil",
             "javascript:alert(1)",
+            &format!("/{}", "x".repeat(2000)),
         ] {
             assert_eq!(safe_next(bad), "/", "{bad}");
         }

@@ -16,6 +16,7 @@ mod passkey;
 mod password;
 mod problem;
 mod proof;
+mod refused;
 mod single_sign_on;
 mod sse;
 mod upload;

@@ -6,7 +6,7 @@ use keys::webauthn::{self, Assertion, PublicKey, Registered};
 use model::{Member, MemberId, member, passkey, sign_in};
 use serde::Deserialize;
 
-use crate::{Portal, cookie::Name, problem::PageProblem};
+use crate::{Portal, address::address, cookie::Name, problem::PageProblem};
 
 /// The kind of the step in which a challenge is kept.
 const STEP: &str = "passkey";
@@ -70,6 +70,19 @@ pub(crate) async fn ask_owner(
 /// The member whose passkey answered, or `None` for an answer that is not right. A question is
 /// answered once.
 pub(crate) async fn answer(
+    request: &HttpRequest,
+    portal: &Portal,
+    answered: &Answered,
+) -> Result<Option<Member>, PageProblem> {
+    let found = check(request, portal, answered).await?;
+    if found.is_none() {
+        let address = address(portal, request);
+        tracing::warn!(address, "an answer of a passkey was not accepted");
+    }
+    Ok(found)
+}
+
+async fn check(
     request: &HttpRequest,
     portal: &Portal,
     answered: &Answered,

@@ -20,6 +20,9 @@ pub(crate) enum PageProblem {
     OtherSite,
     #[error("too large")]
     TooLarge,
+    /// Seconds to wait.
+    #[error("too many")]
+    TooMany(i64),
     #[error("{0}")]
     Conflict(String),
     #[error("inner: {0}")]
@@ -40,6 +43,7 @@ impl ResponseError for PageProblem {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden(_) | Self::OtherSite => StatusCode::FORBIDDEN,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Inner(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -47,6 +51,10 @@ impl ResponseError for PageProblem {
 
     fn error_response(&self) -> HttpResponse {
         let (title, text) = match self {
+            Self::TooMany(seconds) => (
+                "That was too often",
+                format!("Try again in {} minutes.", seconds / 60 + 1),
+            ),
             Self::TooLarge => (
                 "That is too much at once",
                 "Nothing was changed. A form may hold 1 MB.".into(),
@@ -79,7 +87,11 @@ impl ResponseError for PageProblem {
             text,
             demo: false,
         };
-        HttpResponse::build(self.status_code())
+        let mut answer = HttpResponse::build(self.status_code());
+        if let Self::TooMany(seconds) = self {
+            answer.insert_header((header::RETRY_AFTER, *seconds));
+        }
+        answer
             .content_type("text/html; charset=utf-8")
             .body(page.render().unwrap_or_else(|_| title.to_owned()))
     }

@@ -68,8 +68,8 @@ routes! {
     get "/account/passkeys/new" Proved(Viewer), pages::passkeys::new;
     post "/account/passkeys" Proved(Viewer), pages::passkeys::create;
     post "/account/passkeys/{own}/remove" Proved(Viewer), pages::passkeys::delete;
-    post "/account/sessions/{own}/end" Page(Viewer), pages::account::revoke_session;
-    post "/account/sessions/end" Page(Viewer), pages::account::revoke_sessions;
+    post "/account/sessions/{own}/end" Proved(Viewer), pages::account::revoke_session;
+    post "/account/sessions/end" Proved(Viewer), pages::account::revoke_sessions;
     post "/account/tokens" Proved(Viewer), pages::account::create_token;
     post "/account/tokens/{own}/revoke" Page(Viewer), pages::account::revoke_token;
     post "/account/providers/{own}/link" Proved(Viewer), pages::single_sign_on::link;

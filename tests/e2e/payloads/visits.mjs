@@ -205,12 +205,12 @@ export async function others(browser, found) {
     await visit(stranger, '/sign-in', { stir: false });
     await submit(stranger, '/sign-in', { '*': text('form.sign-in') }, { every: i > 1 });
   }
-  await visit(stranger, invitations[1], { stir: false });
-  await submit(stranger, invitations[1], { password: text('form.password') });
   abroad.add(stranger);
   for (const path of [`${invitations[1]}/providers/${provider}`, `/sign-in/providers/${provider}?${query({ next: text('query.next') })}`]) {
     await stranger.goto(state.root + path);
   }
+  await visit(stranger, invitations[1], { stir: false });
+  await submit(stranger, invitations[1], { password: text('form.password') });
   await visit(stranger, '/sign-in', { stir: false });
   await stranger.locator(`a[href^="/sign-in/providers/${provider}"]`).click();
   await atMicrosoft(stranger, `${found.main.tenant}/admin`, 'Sign in');

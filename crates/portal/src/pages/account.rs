@@ -203,6 +203,7 @@ pub(crate) async fn change_password(
         None => true,
     };
     if !is_theirs {
+        tracing::warn!(member = %member.id, "a password for a change was wrong");
         return wrong(
             "current_password",
             "This is not your present password.".into(),

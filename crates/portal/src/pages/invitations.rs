@@ -103,6 +103,7 @@ pub(crate) async fn accept(
                 return page(&request, &portal, &token, Some(invitation), error).await;
             }
             if !password::verify(&form.password, member.password_hash).await {
+                tracing::warn!(member = %member.id, "a password for an invitation was wrong");
                 let error = Some("This is not the password of your account.".to_owned());
                 return page(&request, &portal, &token, Some(invitation), error).await;
             }

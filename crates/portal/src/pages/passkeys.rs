@@ -5,7 +5,11 @@ use askama::Template;
 use model::{FieldError, PasskeyId, SignInMethod, passkey as passkeys};
 use serde::Deserialize;
 
-use super::{account::codes_page, error_of, sign_in::enter};
+use super::{
+    account::codes_page,
+    error_of,
+    sign_in::{count_begin, enter},
+};
 use crate::{
     Portal,
     guard::{Signed, safe_next},
@@ -47,6 +51,7 @@ async fn sign_in_page(
     status: StatusCode,
     error: Option<String>,
 ) -> Answer {
+    count_begin(request, portal).await?;
     let (question, cookie) = passkey::ask(portal, None)
         .await?
         .ok_or(PageProblem::NotFound)?;

@@ -143,6 +143,7 @@ pub(crate) async fn create(
         return again(StatusCode::TOO_MANY_REQUESTS, too_many(seconds)).await;
     }
     if !password::verify(&form.password, member.password_hash.clone()).await {
+        tracing::warn!(member = %member.id, "a password for a proof was wrong");
         let error = "This is not your password.";
         return again(StatusCode::UNPROCESSABLE_ENTITY, error.into()).await;
     }

@@ -86,6 +86,18 @@ pub(super) fn subjects(request: &HttpRequest, portal: &Portal, account: &str) ->
     subjects
 }
 
+/// Counts a sign-in that a stranger begins: each writes a row, and one at a provider asks that as well.
+pub(super) async fn count_begin(request: &HttpRequest, portal: &Portal) -> Result<(), PageProblem> {
+    if !address::tells_apart(portal) {
+        return Ok(());
+    }
+    let subject = [format!("begins {}", address(portal, request))];
+    match sign_in::attempt(&portal.db, &subject).await? {
+        None => Ok(()),
+        Some(seconds) => Err(PageProblem::TooMany(seconds)),
+    }
+}
+
 /// What is said to somebody who tried too often.
 pub(super) fn too_many(seconds: i64) -> String {
     format!(

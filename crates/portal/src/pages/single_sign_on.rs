@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{
     proofs::{self, Goal},
-    sign_in::{Entry, enter_partner},
+    sign_in::{Entry, count_begin, enter_partner},
 };
 use crate::{
     Portal,
@@ -41,6 +41,8 @@ fn refused(request: &HttpRequest, portal: &Portal, failure: Failure) -> Answer {
         Failure::Refused(code) => format!("The provider did not sign you in: {code}."),
         Failure::Failed(text) => text,
     };
+    let address = address(portal, request);
+    tracing::warn!(why = text, address, "a sign-in at a provider was refused");
     let page = Failed {
         bare: Bare::new(request, portal),
         text,
@@ -57,6 +59,7 @@ async fn to_provider(
     member: Option<model::MemberId>,
     purpose: Purpose,
 ) -> Answer {
+    count_begin(request, portal).await?;
     match single_sign_on::begin(portal, provider, member, purpose).await? {
         Ok((url, cookie)) => {
             let mut response = HttpResponse::SeeOther()

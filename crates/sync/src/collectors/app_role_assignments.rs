@@ -26,7 +26,7 @@ fn run<'a>(pass: &'a Pass<'a>) -> BoxFuture<'a, Result<(), Stop>> {
         let principals = pass.found.take(NAME).unwrap_or_default();
         stage.expect(NAME, stage.present::<AppRoleAssignmentRow>().await?);
         let given = |principal: &str| {
-            Request::get(format!("/servicePrincipals/{principal}/appRoleAssignments")).top(999)
+            Request::related("servicePrincipals", principal, "appRoleAssignments").top(999)
         };
         let own = |principal: &str, wire| Some(assignment(principal, wire));
         let (mut unread, mut error) = fan_out(pass, NAME, principals.clone(), given, own).await?;
@@ -36,7 +36,7 @@ fn run<'a>(pass: &'a Pass<'a>) -> BoxFuture<'a, Result<(), Stop>> {
         end(pass, "principal_id", principals, &unread).await?;
         let resources = inventory::resources(pass.lease()).await?;
         let taken = |resource: &str| {
-            Request::get(format!("/servicePrincipals/{resource}/appRoleAssignedTo")).top(999)
+            Request::related("servicePrincipals", resource, "appRoleAssignedTo").top(999)
         };
         let (missing, why) = fan_out(pass, NAME, resources.clone(), taken, of_resource).await?;
         end(pass, "resource_id", resources, &missing).await?;

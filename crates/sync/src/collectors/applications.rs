@@ -54,7 +54,7 @@ async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
         NAME,
         owned.clone(),
         |application| {
-            Request::get(format!("/applications/{application}/owners")).select(types::Owner::SELECT)
+            Request::related("applications", application, "owners").select(types::Owner::SELECT)
         },
         |application, wire| Some(owner(application, wire)),
     )

@@ -25,7 +25,7 @@ fn run<'a>(pass: &'a Pass<'a>) -> BoxFuture<'a, Result<(), Stop>> {
         pass.stage
             .expect(NAME, pass.stage.present::<MemberRow>().await?);
         let request = |group: &str| {
-            Request::get(format!("/groups/{group}/members"))
+            Request::related("groups", group, "members")
                 .select(types::DirectoryObject::SELECT)
                 .top(999)
         };

@@ -50,8 +50,7 @@ async fn collect(pass: &Pass<'_>) -> Result<(), Stop> {
             NAME,
             many_owners,
             |group| {
-                Request::get(format!("/groups/{group}/owners"))
-                    .select(types::DirectoryObject::SELECT)
+                Request::related("groups", group, "owners").select(types::DirectoryObject::SELECT)
             },
             |group, wire| Some(owner(group, wire)),
         )
