@@ -75,10 +75,10 @@ pub(crate) async fn guard(
         .app_data::<web::Data<Portal>>()
         .is_some_and(|portal| portal.is_secure());
     let mut response = match admit(&mut request, access).await {
-        Ok(()) => match AssertUnwindSafe(next.call(request)).catch_unwind().await {
-            Ok(answer) => answer?.map_into_left_body(),
+        Ok(()) => match survived(next.call(request)).await {
+            Some(answer) => answer?.map_into_left_body(),
             // The hook of the process has logged where it was.
-            Err(_) => {
+            None => {
                 let mut answer = broken(access);
                 dress(answer.headers_mut(), is_static, is_secure);
                 return Err(InternalError::from_response("a handler panicked", answer).into());
@@ -89,6 +89,11 @@ pub(crate) async fn guard(
     refused::note(response.request(), access, response.status());
     dress(response.headers_mut(), is_static, is_secure);
     Ok(response)
+}
+
+/// What a handler answers, or `None` where it panicked.
+async fn survived<T>(answer: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(answer).catch_unwind().await.ok()
 }
 
 /// The answer where a handler panicked.
@@ -277,7 +282,28 @@ pub(crate) fn safe_next(next: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::safe_next;
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_panic_is_answered_like_any_error() {
+        let nothing: Option<u8> = None;
+        assert_eq!(survived(async { nothing.unwrap() }).await, None);
+        assert_eq!(survived(async { 7 }).await, Some(7));
+        for (access, kind) in [
+            (
+                Some(Access::Api(model::Role::Viewer)),
+                "application/problem+json",
+            ),
+            (
+                Some(Access::Page(model::Role::Viewer)),
+                "text/html; charset=utf-8",
+            ),
+        ] {
+            let answer = broken(access);
+            assert_eq!(answer.status(), 500);
+            assert_eq!(answer.headers().get(header::CONTENT_TYPE).unwrap(), kind);
+        }
+    }
 
     #[test]
     fn only_paths_of_our_own_are_followed() {
