@@ -39,6 +39,7 @@ mod main_job;
 mod metadata;
 mod pages;
 mod recorded;
+mod recovery;
 mod refusals;
 mod renewal;
 mod rig;

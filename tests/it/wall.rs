@@ -317,6 +317,7 @@ const EVERYBODY: &[(&str, usize)] = &[
     ("invitation.rs", 2),
     ("member.rs", 2),
     ("partner.rs", 5),
+    ("recovery.rs", 1),
     ("run/plan.rs", 5),
     ("sign_in_provider.rs", 2),
 ];

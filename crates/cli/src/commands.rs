@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod keys;
+pub(crate) mod member;
 pub(crate) mod migrate;
 pub(crate) mod partner;
 pub(crate) mod serve;

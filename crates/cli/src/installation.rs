@@ -59,6 +59,14 @@ impl Installation {
         })
     }
 
+    /// How browsers reach the server that is or will be, for links that a command prints.
+    pub(crate) fn root(&self) -> anyhow::Result<Url> {
+        match &self.config.public_url {
+            Some(url) => Ok(url.clone()),
+            None => local_url(self.config.listen),
+        }
+    }
+
     fn public_url(&self, listener: &TcpListener) -> anyhow::Result<Url> {
         match &self.config.public_url {
             Some(url) => Ok(url.clone()),
@@ -94,10 +102,7 @@ impl Installation {
     fn worker(&self) -> anyhow::Result<Worker> {
         let worker = self.config.worker;
         // Nothing that the worker asks of Microsoft sends a browser back here.
-        let public_url = match &self.config.public_url {
-            Some(url) => url.clone(),
-            None => local_url(self.config.listen)?,
-        };
+        let public_url = self.root()?;
         Ok(Worker {
             runner: Runner {
                 db: self.db.clone(),
@@ -157,7 +162,7 @@ pub(crate) async fn database(config: &Config) -> model::Result<Db> {
 
 /// How a browser on this machine reaches it. By name, because browsers have passkeys for a name alone,
 /// and because Microsoft accepts plain http in a redirect URI for `localhost`.
-pub(crate) fn local_url(listen: SocketAddr) -> anyhow::Result<Url> {
+fn local_url(listen: SocketAddr) -> anyhow::Result<Url> {
     let url = match listen.ip().is_loopback() {
         true => format!("http://localhost:{}/", listen.port()),
         false => format!("http://{listen}/"),

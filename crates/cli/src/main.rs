@@ -11,7 +11,7 @@ mod log;
 
 use clap::{Parser, Subcommand};
 
-use commands::{audit, demo, doctor, keys, migrate, partner, serve, sim, work};
+use commands::{audit, demo, doctor, keys, member, migrate, partner, serve, sim, work};
 use config::Options;
 
 /// A sync makes and drops millions of small texts, on one thread what another made, which glibc's
@@ -52,6 +52,9 @@ enum Command {
     /// Manage partners.
     #[command(subcommand)]
     Partner(partner::Command),
+    /// Let members in again.
+    #[command(subcommand)]
+    Member(member::Command),
 }
 
 fn main() -> std::process::ExitCode {
@@ -81,6 +84,7 @@ fn main() -> std::process::ExitCode {
             Command::Audit(command) => audit::run(options, command).await,
             Command::Keys(command) => keys::run(options, command).await,
             Command::Partner(command) => partner::run(options, command).await,
+            Command::Member(command) => member::run(options, command).await,
         }
     });
     match done {

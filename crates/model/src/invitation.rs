@@ -3,13 +3,13 @@
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder,
 };
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::{
     Actor, CompanyId, Db, Error, InvitationId, InvitationRow, MemberId, PartnerId, Result, Role,
     Scope, Timestamp,
     audit::{self, Target},
-    db::{execute, query_one},
+    db::{Tx, execute, query_one},
     entity::{invitation, member as person, membership},
     member::{self, active_membership},
 };
@@ -36,15 +36,31 @@ pub async fn create(
         ));
     }
     let limited = member::limit(scope, role, companies).await?;
+    let tx = scope.begin().await?;
+    let token = create_in(&tx, scope, &email, role, limited).await?;
+    tx.commit().await?;
+    Ok(token)
+}
+
+/// The same in a transaction, with companies as they are stored.
+pub(crate) async fn create_in(
+    tx: &Tx,
+    scope: &Scope,
+    email: &str,
+    role: Role,
+    limited: Option<String>,
+) -> Result<String> {
     let token = keys::random_token()?;
     let id = InvitationId::generate(scope.db().clock());
     let now = scope.now();
-    let tx = scope.begin().await?;
+    let companies: Option<Json> = limited
+        .as_deref()
+        .and_then(|l| serde_json::from_str(l).ok());
     invitation::ActiveModel {
         partner_id: Set(scope.partner()),
         id: Set(id),
         token_hash: Set(keys::fingerprint(&token)),
-        email: Set(email.clone()),
+        email: Set(email.to_owned()),
         role: Set(role),
         created_at: Set(now),
         expires_at: Set(now.plus_minutes(INVITATION_DAYS * 24 * 60)),
@@ -55,14 +71,13 @@ pub async fn create(
     .insert(&tx.conn)
     .await?;
     audit::append(
-        &tx,
+        tx,
         scope,
         "member.invite",
-        Target::new("invitation", id, &email),
+        Target::new("invitation", id, email),
         json!({ "email": email, "role": role, "companies": companies }),
     )
     .await?;
-    tx.commit().await?;
     Ok(token)
 }
 

@@ -20,6 +20,7 @@ pub mod mapping;
 pub mod member;
 pub mod partner;
 pub mod passkey;
+pub mod recovery;
 pub mod recovery_code;
 pub mod run;
 pub mod run_event;

@@ -1,6 +1,6 @@
 //! Before any handler: headers, where the request came from, who sends it, and whether they may.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use actix_web::{
     Error, FromRequest, HttpMessage, HttpRequest, HttpResponse,
@@ -75,13 +75,12 @@ pub(crate) async fn guard(
         .app_data::<web::Data<Portal>>()
         .is_some_and(|portal| portal.is_secure());
     let mut response = match admit(&mut request, access).await {
-        Ok(()) => match survived(next.call(request)).await {
-            Some(answer) => answer?.map_into_left_body(),
-            // The hook of the process has logged where it was.
-            None => {
-                let mut answer = broken(access);
+        Ok(()) => match ended(next.call(request)).await {
+            Ok(answer) => answer?.map_into_left_body(),
+            Err(why) => {
+                let mut answer = why.answer(access);
                 dress(answer.headers_mut(), is_static, is_secure);
-                return Err(InternalError::from_response("a handler panicked", answer).into());
+                return Err(InternalError::from_response(why.text(), answer).into());
             }
         },
         Err(refusal) => request.into_response(refusal).map_into_right_body(),
@@ -91,18 +90,48 @@ pub(crate) async fn guard(
     Ok(response)
 }
 
-/// What a handler answers, or `None` where it panicked.
-async fn survived<T>(answer: impl Future<Output = T>) -> Option<T> {
-    AssertUnwindSafe(answer).catch_unwind().await.ok()
+/// Why a handler did not come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unended {
+    /// The hook of the process has logged where.
+    Panicked,
+    TooLong,
 }
 
-/// The answer where a handler panicked.
-fn broken(access: Option<Access>) -> HttpResponse {
-    use actix_web::ResponseError;
-    let inner = "a handler panicked".to_owned();
-    match access {
-        Some(Access::Api(_)) => ApiProblem::Inner(inner).error_response(),
-        _ => PageProblem::Inner(inner).error_response(),
+/// A request is read and answered within this time; what is streamed may take longer. Slow bodies are
+/// given up by it.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// What a handler answers, unless it panicked or took too long.
+async fn ended<T>(answer: impl Future<Output = T>) -> Result<T, Unended> {
+    let caught = AssertUnwindSafe(answer).catch_unwind();
+    match tokio::time::timeout(LONGEST, caught).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) => Err(Unended::Panicked),
+        Err(_) => Err(Unended::TooLong),
+    }
+}
+
+impl Unended {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Panicked => "a handler panicked",
+            Self::TooLong => "a request took more than two minutes",
+        }
+    }
+
+    fn answer(self, access: Option<Access>) -> HttpResponse {
+        use actix_web::ResponseError;
+        if self == Self::TooLong {
+            return HttpResponse::RequestTimeout()
+                .content_type("text/plain; charset=utf-8")
+                .body("This took more than two minutes, and was given up.\n");
+        }
+        let inner = self.text().to_owned();
+        match access {
+            Some(Access::Api(_)) => ApiProblem::Inner(inner).error_response(),
+            _ => PageProblem::Inner(inner).error_response(),
+        }
     }
 }
 
@@ -287,8 +316,9 @@ mod tests {
     #[actix_web::test]
     async fn a_panic_is_answered_like_any_error() {
         let nothing: Option<u8> = None;
-        assert_eq!(survived(async { nothing.unwrap() }).await, None);
-        assert_eq!(survived(async { 7 }).await, Some(7));
+        let panics = ended(async { nothing.unwrap() }).await;
+        assert_eq!(panics, Err(Unended::Panicked));
+        assert_eq!(ended(async { 7 }).await, Ok(7));
         for (access, kind) in [
             (
                 Some(Access::Api(model::Role::Viewer)),
@@ -299,7 +329,7 @@ mod tests {
                 "text/html; charset=utf-8",
             ),
         ] {
-            let answer = broken(access);
+            let answer = Unended::Panicked.answer(access);
             assert_eq!(answer.status(), 500);
             assert_eq!(answer.headers().get(header::CONTENT_TYPE).unwrap(), kind);
         }

@@ -42,10 +42,7 @@ pub(crate) async fn run(options: Options, command: Command) -> anyhow::Result<()
             let id = partner::create(db, &installation.connection.keyring, &name).await?;
             #[allow(clippy::disallowed_methods)] // whoever runs the command is the operator
             let scope = Scope::operator(db, id);
-            let root = match &installation.config.public_url {
-                Some(url) => url.to_string(),
-                None => crate::installation::local_url(installation.config.listen)?.to_string(),
-            };
+            let root = installation.root()?;
             println!("Partner: {id}");
             if token {
                 let member = match member::by_email(db, &owner).await? {
