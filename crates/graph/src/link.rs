@@ -38,6 +38,12 @@ mod tests {
         ] {
             assert!(follow(&graph, "v1.0", ours).is_some(), "{ours}");
         }
+        let long = |length: usize| {
+            let root = "https://graph.microsoft.com/v1.0/users?";
+            root.to_owned() + &"x".repeat(length - root.len())
+        };
+        assert!(follow(&graph, "v1.0", &long(16_384)).is_some());
+        assert!(follow(&graph, "v1.0", &long(16_385)).is_none());
         for foreign in [
             "https://evil.example/v1.0/users",
             "http://graph.microsoft.com/v1.0/users",

@@ -210,3 +210,31 @@ fn content_key_place(value: Place<'_>) -> Place<'_> {
         ..value
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FileProvider;
+
+    #[test]
+    fn a_keyring_says_which_key_it_wraps_with_and_no_more() {
+        let text = data_encoding::BASE64.encode(&[7; 32]);
+        let provider = FileProvider::of_text("TENANTRY_KEY", &text).unwrap();
+        let id = provider.id();
+        let keyring = Keyring::new(provider);
+        assert!(!id.is_empty());
+        assert_eq!(keyring.provider_id(), id);
+        assert_eq!(format!("{keyring:?}"), format!("Keyring({id})"));
+    }
+
+    #[test]
+    fn a_content_key_is_no_value_of_its_row() {
+        let value = Place {
+            partner: Uuid::nil(),
+            table: "t",
+            column: "c",
+            row: Uuid::nil(),
+        };
+        assert_ne!(content_key_place(value).aad(), value.aad());
+    }
+}

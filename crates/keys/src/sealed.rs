@@ -24,7 +24,7 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     /// Unambiguous bytes: each variable part is preceded by its length.
-    fn aad(&self) -> Vec<u8> {
+    pub(crate) fn aad(&self) -> Vec<u8> {
         let mut aad = vec![VERSION];
         for part in [
             self.partner.as_bytes().as_slice(),
@@ -120,14 +120,12 @@ impl ContentKey {
     /// # Errors
     /// [`Error::Unopenable`] for a wrong key, another place or any altered bit.
     pub fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let bytes = sealed.as_bytes();
-        if bytes.first() != Some(&VERSION) {
+        let Some((&VERSION, rest)) = sealed.as_bytes().split_first() else {
             return Err(Error::Malformed("unknown version"));
-        }
-        if bytes.len() < 1 + NONCE_LEN + AES_256_GCM.tag_len() {
-            return Err(Error::Malformed("too short"));
-        }
-        self.decrypt(&bytes[1..=NONCE_LEN], &place.aad(), &bytes[1 + NONCE_LEN..])
+        };
+        let parts = rest.split_at_checked(NONCE_LEN);
+        let (nonce, body) = parts.ok_or(Error::Malformed("too short"))?;
+        self.decrypt(nonce, &place.aad(), body)
     }
 
     /// AES-256-GCM itself: `body` is ciphertext and tag.
@@ -228,6 +226,24 @@ mod tests {
         nonces.sort_unstable();
         assert!(nonces.windows(2).all(|two| two[0] != two[1]));
         println!("B8: {} nonces, no two alike", nonces.len());
+    }
+
+    #[test]
+    fn what_was_cut_off_is_noticed_at_every_length() {
+        let key = ContentKey::generate().unwrap();
+        let place = Place {
+            partner: Uuid::nil(),
+            table: "t",
+            column: "c",
+            row: Uuid::nil(),
+        };
+        let whole = key.seal(place, b"secret").unwrap();
+        for length in 0..whole.as_bytes().len() {
+            let cut = Sealed::from_bytes(whole.as_bytes()[..length].to_vec());
+            assert!(key.open(place, &cut).is_err(), "{length}");
+        }
+        assert_eq!(&**key.open(place, &whole).unwrap(), b"secret");
+        assert_eq!(format!("{key:?}"), "ContentKey(…)");
     }
 
     #[test]
