@@ -1,6 +1,6 @@
 //! Somebody who lost the password, or the second factors too, is let in again by the operator.
 
-use model::recovery;
+use model::{Role, Scope, Window, audit, member, partner, recovery};
 
 use crate::{
     app::{OWNER, PASSWORD, location},
@@ -30,8 +30,16 @@ on_both! {
     async fn lost_second_factors_go_too_and_the_role_stays(app) {
         let browser = sign_in(&app, OWNER).await;
         set_up_app(&app, &browser).await;
+        // They are a member of a second organisation too.
+        let second = partner::create(&app.db, &app.connection.keyring, "Second").await.unwrap();
+        let second = Scope::operator(&app.db, second);
+        let id = member::by_email(&app.db, OWNER).await.unwrap().unwrap().id;
+        member::join(&second, id, Role::Viewer).await.unwrap();
+        let lost = recovery::begin(&app.db, OWNER, true).await.unwrap().unwrap();
         let token = recovery::begin(&app.db, OWNER, true).await.unwrap().unwrap();
         let other = app.stranger();
+        let set = other.post(&format!("/invitations/{lost}"), &[("password", NEW)]).await;
+        assert_eq!(set.status(), 404, "the last link alone counts");
         let set = other.post(&format!("/invitations/{token}"), &[("password", NEW)]).await;
         assert_eq!(location(&set), "/");
         let account = other.page("/account").await;
@@ -39,6 +47,9 @@ on_both! {
         assert_eq!(other.get("/settings/members/new").await.status(), 200, "an owner still");
         let log = other.page("/settings/audit").await;
         assert!(log.contains("member.recover") && log.contains("operator"), "{log}");
+        let window = Window { offset: 0, limit: 50 };
+        let rows = audit::list(&second, &audit::Filter::default(), window).await.unwrap().rows;
+        assert_eq!(rows.iter().filter(|r| r.action == "member.recover").count(), 2, "in each log");
         let again = app.stranger();
         let signed_in = again.post("/sign-in", &[("email", OWNER), ("password", NEW)]).await;
         assert_eq!(location(&signed_in), "/");

@@ -165,37 +165,20 @@ fn over_tls_cookies_are_bound_to_the_host() {
             }
         }
         assert!(!session.is_empty());
-        let ask = async |cookie: String| {
-            let request = app.stranger().http.get(format!("{url}/companies"));
+        let get = async |path: &str, cookie: String| {
+            let request = app.stranger().http.get(format!("{url}{path}"));
             let request = request.header("host", "tenantry.example");
-            request
-                .header("cookie", cookie)
-                .send()
-                .await
-                .unwrap()
-                .status()
+            request.header("cookie", cookie).send().await.unwrap()
         };
-        assert_eq!(ask(format!("__Host-session={session}")).await, 200);
+        let companies = get("/companies", format!("__Host-session={session}")).await;
+        assert_eq!(companies.status(), 200);
         // The name without the prefix, which another host of the domain could set, is nothing.
-        assert_eq!(ask(format!("session={session}")).await, 303);
-        let page = async |cookie: &str| {
-            let request = app.stranger().http.get(format!("{url}/sign-in"));
-            let request = request.header("host", "tenantry.example");
-            request
-                .header("cookie", cookie)
-                .send()
-                .await
-                .unwrap()
-                .text()
-                .await
-                .unwrap()
-        };
-        assert!(
-            page("__Host-theme=dark")
-                .await
-                .contains("data-theme=\"dark\"")
-        );
-        assert!(!page("theme=dark").await.contains("data-theme=\"dark\""));
+        let companies = get("/companies", format!("session={session}")).await;
+        assert_eq!(companies.status(), 303);
+        for (cookie, is_dark) in [("__Host-theme=dark", true), ("theme=dark", false)] {
+            let page = get("/sign-in", cookie.into()).await.text().await.unwrap();
+            assert_eq!(page.contains("data-theme=\"dark\""), is_dark, "{cookie}");
+        }
         handle.stop(false).await;
         println!("B21: cookies over TLS have __Host-, HttpOnly, Secure and SameSite");
     });

@@ -13,7 +13,8 @@ use crate::{
 /// Takes the password of an account away, and its authenticator app, passkeys and recovery codes where
 /// those are lost as well; every session of it ends. Answers the token of an invitation, with which the
 /// person sets a new password, or `None` where nobody has the address. Memberships, roles, API tokens
-/// and accounts that are linked at providers stay. Each of the person's partners has it in its log.
+/// and accounts that are linked at providers stay; open invitations that could set a password end. Each
+/// of the person's partners has it in its log.
 ///
 /// # Errors
 /// [`Error::Conflict`] where the person is a member of no partner any more.
@@ -48,6 +49,18 @@ pub async fn begin(db: &Db, email: &str, second_factors: bool) -> Result<Option<
         let sql = format!("DELETE FROM {table} WHERE member_id = $1");
         execute(&tx.conn, &sql, vec![member.id.into()]).await?;
     }
+    // Another link of that partner's, of before or of an earlier call, would set a password as well.
+    execute(
+        &tx.conn,
+        "UPDATE invitations SET withdrawn_at = $1
+         WHERE partner_id = $2 AND email = $3 AND accepted_at IS NULL AND withdrawn_at IS NULL",
+        vec![
+            db.clock().now().into(),
+            oldest.partner_id.into(),
+            member.email.clone().into(),
+        ],
+    )
+    .await?;
     for scope in &scopes {
         let target = Target::new("member", member.id, &member.email);
         let detail = json!({ "second_factors": second_factors });
