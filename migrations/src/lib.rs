@@ -60,6 +60,9 @@ mod m25_sign_in;
 mod m26_audit_guard;
 mod m27_partner_wall;
 mod m28_key_uses;
+mod m29_evidence;
+mod m30_alerts;
+mod m31_channels;
 
 /// The setting of a transaction that says whose rows it may touch.
 pub const SETTING: &str = "tenantry.partner";
@@ -121,6 +124,13 @@ pub const PARTNERS_TABLES: &[&str] = &[
     "secure_scores",
     "control_scores",
     "control_profiles",
+    "evidence",
+    "evidence_observations",
+    "assessments",
+    "assessment_evidence",
+    "alerts",
+    "channels",
+    "deliveries",
 ];
 
 /// Tables of people and of the installation, with why no partner owns their rows.
@@ -198,6 +208,9 @@ impl MigratorTrait for Migrator {
             Box::new(m26_audit_guard::Change),
             Box::new(m27_partner_wall::Change),
             Box::new(m28_key_uses::Change),
+            Box::new(m29_evidence::Change),
+            Box::new(m30_alerts::Change),
+            Box::new(m31_channels::Change),
         ]
     }
 }

@@ -58,6 +58,8 @@ pub struct TestApp {
     pub token: String,
     pub http: Client,
     pub directory: tempfile::TempDir,
+    /// What members may have this server connect to: loopback.
+    pub outbound: Outbound,
     /// Whether the wrapping key's service answers.
     pub key_service: Arc<std::sync::atomic::AtomicU8>,
     worker: Option<watch::Sender<bool>>,
@@ -173,12 +175,13 @@ impl TestApp {
             connection: connection.clone(),
             redirect_uri: public_url.join("consent/callback").unwrap().to_string(),
         };
+        let outbound = Outbound::new(&["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
         let portal = Portal {
             db: db.clone(),
             consent: consent.clone(),
             public_url: public_url.clone(),
             demo: false,
-            outbound: Outbound::new(&["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]),
+            outbound: outbound.clone(),
             trusted_proxies: vec![],
         };
         let server = Server::build(portal, listener, 1).unwrap();
@@ -195,6 +198,7 @@ impl TestApp {
             token,
             http: script(),
             directory,
+            outbound,
             key_service,
             worker: None,
             server: handle,
@@ -219,8 +223,10 @@ impl TestApp {
             },
             elsewhere: Elsewhere {
                 file: Some(self.directory.path().join("checkpoints")),
+                outbound: self.outbound.clone(),
                 ..Elsewhere::default()
             },
+            public_url: self.url.parse().unwrap(),
         };
         tokio::spawn(worker.run(stopped));
         self.worker = Some(stop);

@@ -182,6 +182,7 @@ async fn nothing_strays(database: Database, name: &str) {
     let worker = Worker {
         runner,
         elsewhere: Elsewhere::default(),
+        public_url: app.url.parse().unwrap(),
     };
     let working = tokio::spawn(worker.run(stopped));
 

@@ -118,6 +118,7 @@ impl Installation {
                 url: self.config.checkpoint_url.clone(),
                 outbound: self.config.outbound.clone(),
             },
+            public_url,
         })
     }
 

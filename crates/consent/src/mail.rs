@@ -2,7 +2,7 @@
 
 use graph::Error as GraphError;
 use model::{Feature, Scope, credential::Credential};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Connection, Error};
 
@@ -14,7 +14,54 @@ pub fn access_policy(credential: &Credential) -> String {
     )
 }
 
-/// Sends a mail in plain text from the credential's mailbox to its recipient.
+/// A mail.
+#[derive(Debug, Clone, Default)]
+pub struct Mail {
+    /// Addresses.
+    pub to: Vec<String>,
+    /// Where answers go, if not to the sender.
+    pub reply_to: Option<String>,
+    /// Subject.
+    pub subject: String,
+    /// Plain text.
+    pub text: String,
+    /// An id that stays the same when it is sent again, without brackets.
+    pub id: Option<String>,
+    /// Files: name, media type, content. Together under 3 MB: larger ones need an upload session
+    /// (source: Microsoft's "Attach large files").
+    pub attachments: Vec<(String, String, Vec<u8>)>,
+}
+
+impl Mail {
+    /// As `sendMail` takes it.
+    fn body(&self) -> Value {
+        let address = |address: &String| json!({ "emailAddress": { "address": address } });
+        let mut message = json!({
+            "subject": self.subject,
+            "body": { "contentType": "Text", "content": self.text },
+            "toRecipients": self.to.iter().map(address).collect::<Vec<_>>(),
+        });
+        if let Some(reply_to) = &self.reply_to {
+            message["replyTo"] = json!([address(reply_to)]);
+        }
+        if let Some(id) = &self.id {
+            message["internetMessageId"] = json!(format!("<{id}>"));
+        }
+        if !self.attachments.is_empty() {
+            let files = self.attachments.iter().map(|(name, kind, content)| {
+                json!({
+                    "@odata.type": "#microsoft.graph.fileAttachment", "name": name,
+                    "contentType": kind,
+                    "contentBytes": data_encoding::BASE64.encode(content),
+                })
+            });
+            message["attachments"] = files.collect();
+        }
+        json!({ "message": message, "saveToSentItems": true })
+    }
+}
+
+/// Sends a mail from the credential's mailbox.
 ///
 /// # Errors
 /// Inside: Microsoft's refusal. Outside: ours.
@@ -22,8 +69,7 @@ pub async fn send(
     connection: &Connection,
     scope: &Scope,
     credential: &Credential,
-    subject: &str,
-    text: &str,
+    mail: &Mail,
 ) -> Result<Result<(), GraphError>, Error> {
     if !credential.uses(Feature::Mail) || credential.mail_from.is_empty() {
         return Err(model::Error::Conflict(
@@ -37,15 +83,7 @@ pub async fn send(
     let Some(client) = client else {
         return Ok(Err(GraphError::Revoked));
     };
-    let mail = json!({
-        "message": {
-            "subject": subject,
-            "body": { "contentType": "Text", "content": text },
-            "toRecipients": [{ "emailAddress": { "address": credential.mail_to } }],
-        },
-        "saveToSentItems": true,
-    });
     // Checked when it was saved: an address has nothing that a path would read otherwise.
     let path = format!("/users/{}/sendMail", graph::segment(&credential.mail_from));
-    Ok(client.post(&path, &mail).await)
+    Ok(client.post(&path, &mail.body()).await)
 }

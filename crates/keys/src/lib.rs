@@ -116,8 +116,18 @@ pub fn random_code() -> Result<Secret, Error> {
     Ok(Secret::new(groups.join("-")))
 }
 
+/// HMAC-SHA-256 (RFC 2104) in lower-case hexadecimal: the signature of a webhook.
+pub fn hmac(key: &Secret, message: &[u8]) -> String {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key.expose().as_bytes());
+    data_encoding::HEXLOWER.encode(ring::hmac::sign(&key, message).as_ref())
+}
+
 /// SHA-256 in lower-case hexadecimal: how tokens and states are kept in the database.
 pub fn fingerprint(token: &str) -> String {
-    data_encoding::HEXLOWER
-        .encode(ring::digest::digest(&ring::digest::SHA256, token.as_bytes()).as_ref())
+    sha256(token.as_bytes())
+}
+
+/// SHA-256 of bytes, in lower-case hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
 }

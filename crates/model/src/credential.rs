@@ -329,19 +329,9 @@ async fn secret_is_certificate(
 pub async fn set_mail(scope: &Scope, id: CredentialId, from: &str, to: &str) -> Result<bool> {
     scope.require_everywhere(Role::Admin)?;
     let (from, to) = (from.trim(), to.trim());
-    let is_address = |text: &str| {
-        text.len() <= 254
-            && text
-                .split_once('@')
-                .is_some_and(|(name, host)| !name.is_empty() && host.contains('.'))
-            && !text.contains(|c: char| {
-                c.is_whitespace() || c.is_control() || "<>,;\"'/\\?#".contains(c)
-            })
-            && text.matches('@').count() == 1
-    };
     let errors: Vec<crate::FieldError> = [("mail_from", from), ("mail_to", to)]
         .into_iter()
-        .filter(|(_, text)| !is_address(text))
+        .filter(|(_, text)| !crate::member::is_mailbox(text))
         .map(|(field, _)| crate::FieldError {
             field,
             message: "Enter one e-mail address, for example reports@example.com.".into(),

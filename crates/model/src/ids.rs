@@ -87,6 +87,16 @@ ids! {
     ApiTokenId,
     /// An invitation.
     InvitationId,
+    /// A statement of evidence.
+    EvidenceId,
+    /// A company's controls over a period, with what shows them.
+    AssessmentId,
+    /// An alert.
+    AlertId,
+    /// A way by which notifications leave.
+    ChannelId,
+    /// Something that a channel is to send, or sent.
+    DeliveryId,
     /// Microsoft's tenant id of an Entra directory.
     DirectoryId,
     /// Microsoft's application (client) id of a registration.

@@ -2,16 +2,21 @@
 //! every read and write of a partner's rows goes through one, which adds the partner (and, where the
 //! membership is limited, the companies) to the statement.
 
+pub mod alert;
 pub mod api_token;
+pub mod assessment;
 pub mod audit;
 pub mod authorisation;
+pub mod channel;
 pub mod company;
 pub mod connection_test;
 pub mod consent_link;
 pub mod consent_request;
 pub mod credential;
 pub mod data_key;
+pub mod delivery;
 pub mod directory;
+pub mod evidence;
 pub mod held_form;
 pub mod inventory;
 pub mod invitation;
@@ -41,29 +46,32 @@ mod scope;
 pub use clock::{Clock, Timestamp};
 pub use db::{Db, Pool};
 pub use entity::types::{
-    CollectorState, ConsentStep, CredentialKind, CredentialState, Feature, ProviderKind, Role,
-    RunCause, RunKind, RunState, SecretKind, SecretState, SignInMethod, TenantState, TestState,
+    AlertKind, AlertState, AssessmentState, ChannelKind, CollectorState, ConsentStep,
+    CredentialKind, CredentialState, DeliveryState, EvidenceKind, Feature, ProviderKind, Role,
+    RunCause, RunKind, RunState, SecretKind, SecretState, Severity, SignInMethod, TenantState,
+    TestState,
 };
 pub use entity::{
-    api_token::Model as ApiToken, audit_row::Model as AuditRow,
-    authorisation::Model as Authorisation, company::Model as Company,
+    alert::Model as Alert, api_token::Model as ApiToken, assessment::Model as Assessment,
+    audit_row::Model as AuditRow, authorisation::Model as Authorisation, company::Model as Company,
     connection_test::Model as ConnectionTest, consent_link::Model as ConsentLink,
     consent_request::Model as ConsentRequest, control_profile::Model as ControlProfile,
-    control_score::Model as ControlScore, domain::Model as Domain, group::Model as Group,
-    group_member::Model as GroupMember, invitation::Model as InvitationRow,
-    mapping::Model as Mapping, member::Model as Member, membership::Model as Membership,
-    mfa_registration::Model as MfaRegistration, partner::Model as Partner,
-    passkey::Model as Passkey, run::Model as Run, run_collector::Model as RunCollector,
-    run_event::Model as RunEvent, secure_score::Model as SecureScore, session::Model as Session,
+    control_score::Model as ControlScore, delivery::Model as Delivery, domain::Model as Domain,
+    evidence::Model as Evidence, group::Model as Group, group_member::Model as GroupMember,
+    invitation::Model as InvitationRow, mapping::Model as Mapping, member::Model as Member,
+    membership::Model as Membership, mfa_registration::Model as MfaRegistration,
+    partner::Model as Partner, passkey::Model as Passkey, run::Model as Run,
+    run_collector::Model as RunCollector, run_event::Model as RunEvent,
+    secure_score::Model as SecureScore, session::Model as Session,
     sign_in_provider::Model as SignInProvider, subscribed_sku::Model as SubscribedSku,
     tenant::Model as Tenant, user::Model as User,
 };
 pub use error::{Error, FieldError, Result};
 pub use ids::{
-    ApiTokenId, AuthorisationId, ClientId, CompanyId, ConnectionTestId, ConsentLinkId,
-    ConsentRequestId, CredentialId, CredentialSecretId, DirectoryId, HeldFormId, InvitationId,
-    MappingId, MemberId, PartnerId, PasskeyId, RunId, SessionId, SignInProviderId, SigningKeyId,
-    TenantId,
+    AlertId, ApiTokenId, AssessmentId, AuthorisationId, ChannelId, ClientId, CompanyId,
+    ConnectionTestId, ConsentLinkId, ConsentRequestId, CredentialId, CredentialSecretId,
+    DeliveryId, DirectoryId, EvidenceId, HeldFormId, InvitationId, MappingId, MemberId, PartnerId,
+    PasskeyId, RunId, SessionId, SignInProviderId, SigningKeyId, TenantId,
 };
 pub use scope::{Actor, Scope};
 pub use session::Principal;

@@ -130,6 +130,18 @@ pub fn normal_email(email: &str) -> String {
     email.replace('\0', "").trim().to_lowercase()
 }
 
+/// Whether a text is one mailbox's address and nothing besides: neither a list, nor a path, nor a line of
+/// a mail's head.
+pub(crate) fn is_mailbox(text: &str) -> bool {
+    text.len() <= 254
+        && text
+            .split_once('@')
+            .is_some_and(|(name, host)| !name.is_empty() && host.contains('.'))
+        && !text
+            .contains(|c: char| c.is_whitespace() || c.is_control() || "<>,;\"'/\\?#".contains(c))
+        && text.matches('@').count() == 1
+}
+
 /// Checks the form of an address: one `@`, something on both sides, no blanks.
 pub fn check_email(email: &str) -> Result<String> {
     let email = normal_email(email);

@@ -1,11 +1,13 @@
 //! On the way to a session: limits of attempts, and steps that a browser has begun.
 
+use std::collections::HashMap;
+
 use zeroize::Zeroizing;
 
 use crate::{
     Db, MemberId, Principal, Result,
     audit::{self, Target},
-    db::{execute, query_one},
+    db::{execute, query_all, query_one},
 };
 
 /// Attempts on an account in one window before it pauses.
@@ -63,6 +65,39 @@ pub async fn succeeded(db: &Db, subjects: &[String]) -> Result<()> {
         .await?;
     }
     tx.commit().await
+}
+
+/// How attempts on an account are counted: by the hash of its address in its one spelling, so that the
+/// table names nobody.
+pub fn account_subject(email: &str) -> String {
+    format!(
+        "account {}",
+        keys::fingerprint(&crate::member::normal_email(email))
+    )
+}
+
+/// Accounts, by [`account_subject`], on which there were more attempts than are let through in the
+/// window of now or the one before, with their number.
+pub(crate) async fn paused_accounts(db: &Db) -> Result<HashMap<String, i64>> {
+    let now = db.clock().now();
+    let rows = query_all(
+        &db.conn(),
+        "SELECT subject, MAX(failures) AS attempts FROM sign_in_failures
+         WHERE window_start > $1 AND failures > $2 AND subject LIKE 'account %' GROUP BY subject",
+        vec![
+            (now.0 - now.0 % WINDOW_MS - 2 * WINDOW_MS).into(),
+            ATTEMPTS.into(),
+        ],
+    )
+    .await?;
+    let mut all = HashMap::new();
+    for row in &rows {
+        all.insert(
+            row.try_get("", "subject")?,
+            row.try_get::<i64>("", "attempts")?,
+        );
+    }
+    Ok(all)
 }
 
 /// What a browser has begun.

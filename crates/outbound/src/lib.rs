@@ -84,6 +84,30 @@ impl Outbound {
         }
     }
 
+    /// The addresses of a host that a connection may be made to, for what is not HTTP. One that may not be
+    /// reached spoils the name: whoever mixes them means no good.
+    ///
+    /// # Errors
+    /// When the name has no address, or one that is refused, in words for who typed it.
+    pub async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let found = tokio::net::lookup_host((host, port)).await;
+        let found: Vec<SocketAddr> = found
+            .map_err(|_| "The name has no address.".to_owned())?
+            .collect();
+        match found.is_empty() || !found.iter().all(|a| self.allows(a.ip())) {
+            true => Err(Refused::Private.to_string()),
+            false => Ok(found),
+        }
+    }
+
+    /// Whether all of these are outside of the public internet, where the operator allowed them.
+    pub fn is_near(&self, addresses: &[SocketAddr]) -> bool {
+        addresses
+            .iter()
+            .all(|a| !is_public(a.ip().to_canonical()) && self.allows(a.ip()))
+    }
+
     /// A client that resolves names under this policy. An address whose host is a number is the
     /// caller's to [`check`](Self::check), because nothing resolves it.
     ///

@@ -8,6 +8,7 @@ mod section;
 
 mod address;
 mod api;
+mod assessment_archive;
 mod assets;
 mod cookie;
 mod guard;

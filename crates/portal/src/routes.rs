@@ -114,12 +114,41 @@ routes! {
     get "/companies/{id}/secure-score" Page(Viewer), pages::secure_score::show;
     get "/companies/{id}/secure-score/{control}" Page(Viewer), pages::secure_score::control;
 
+    get "/companies/{id}/evidence" Page(Viewer), pages::evidence::company;
+    get "/companies/{id}/evidence/{object}" Page(Viewer), pages::evidence::show;
+    get "/companies/{id}/evidence/{object}/content.json" Proved(Viewer), pages::evidence::content;
+
+    get "/alerts" Page(Viewer), pages::alerts::index;
+    post "/alerts" Page(Technician), pages::alerts::handle_many;
+    get "/alerts/{id}" Page(Viewer), pages::alerts::show;
+    post "/alerts/{id}" Page(Technician), pages::alerts::handle;
+
+    get "/evidence" Page(Viewer), pages::evidence::index;
+    get "/assessments" Page(Auditor), pages::assessments::index;
+    get "/assessments/new" Page(Auditor), pages::assessments::new;
+    post "/assessments" Page(Auditor), pages::assessments::create;
+    get "/assessments/{id}" Page(Auditor), pages::assessments::show;
+    post "/assessments/{id}/evidence" Page(Auditor), pages::assessments::attach;
+    post "/assessments/{id}/evidence/remove" Page(Auditor), pages::assessments::detach;
+    post "/assessments/{id}/approve" Proved(Auditor), pages::assessments::approve;
+    post "/assessments/{id}/delete" Page(Auditor), pages::assessments::delete;
+    get "/assessments/{id}/archive.zip" Proved(Auditor), pages::assessments::archive;
+
     get "/jobs" Page(Viewer), pages::run_list::index;
     post "/jobs" Page(Technician), pages::bulk_runs::create;
     get "/jobs/{id}" Page(Viewer), pages::runs::show;
     get "/jobs/{id}/events" Page(Viewer), pages::run_events::stream;
     post "/jobs/{id}/cancel" Page(Technician), pages::runs::cancel;
     post "/jobs/{id}/retry" Page(Technician), pages::runs::retry;
+
+    get "/settings/notifications" Page(Auditor), pages::channels::index;
+    get "/settings/notifications/new" Proved(Admin), pages::channels::new;
+    post "/settings/notifications" Proved(Admin), pages::channels::create;
+    get "/settings/notifications/{id}" Page(Auditor), pages::channels::show;
+    post "/settings/notifications/{id}" Page(Admin), pages::channels::update;
+    post "/settings/notifications/{id}/tests" Page(Admin), pages::channels::test;
+    post "/settings/notifications/{id}/remove" Page(Admin), pages::channels::remove;
+    post "/settings/notifications/{id}/deliveries/{object}/resend" Page(Admin), pages::channels::resend;
 
     get "/settings/organisation" Page(Admin), pages::organisation::edit;
     post "/settings/organisation" Page(Admin), pages::organisation::update;

@@ -30,6 +30,10 @@ pub(crate) struct Page {
     pub(crate) can_configure: bool,
     pub(crate) can_sync: bool,
     pub(crate) can_audit: bool,
+    pub(crate) can_assess: bool,
+    /// Alerts that nobody has dealt with yet, and whether one of them is critical.
+    pub(crate) open_alerts: i64,
+    pub(crate) has_critical: bool,
     /// Organisations that the member may go on as a member of: `(id, name)`, without this one.
     pub(crate) others: Vec<(String, String)>,
     pub(crate) open_runs: i64,
@@ -60,6 +64,7 @@ impl Page {
     ) -> Result<Self, PageProblem> {
         let scope = &principal.scope;
         let counts = run::counts(scope).await?;
+        let alerts = model::alert::counts(scope).await?;
         let open = [RunState::Queued, RunState::Running, RunState::Retrying];
         let email = principal.member.email.clone();
         Ok(Self {
@@ -75,6 +80,9 @@ impl Page {
             can_configure: scope.role() >= model::Role::Admin,
             can_sync: scope.role() >= model::Role::Technician,
             can_audit: scope.role() >= model::Role::Auditor && scope.sees_all_companies(),
+            can_assess: scope.role() >= model::Role::Auditor,
+            open_alerts: alerts.values().sum(),
+            has_critical: alerts.contains_key(&model::Severity::Critical),
             others: others(portal, principal).await?,
             open_runs: open.iter().filter_map(|s| counts.get(s)).sum(),
             demo: portal.demo,

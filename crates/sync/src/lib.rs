@@ -6,6 +6,7 @@
 mod checkpoints;
 mod collector;
 mod collectors;
+mod deliveries;
 mod runner;
 mod scheduler;
 mod wake;
@@ -14,6 +15,7 @@ mod worker;
 pub use checkpoints::Elsewhere;
 pub use collector::Collector;
 pub use collectors::names;
+pub use deliveries::Sender;
 pub use runner::{Runner, Settings};
 pub use wake::Kick;
 pub use worker::{Worker, prepare_queue};

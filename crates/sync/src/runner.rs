@@ -6,7 +6,7 @@ use consent::Consent;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use graph::{Class, Cloud, Error as GraphError, GraphClient};
 use model::{
-    CollectorState, Db, PartnerId, RunCause, RunId, RunState, credential,
+    CollectorState, Db, PartnerId, RunCause, RunId, RunState, credential, evidence,
     inventory::{self, Stage},
     run::{self, Beat, CollectorEnd, Failure, Lease},
     tenant,
@@ -73,7 +73,13 @@ impl Runner {
             return Ok(());
         };
         match self.attempt(&lease).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                // The run has ended; what cannot be written now is written by whoever looks next.
+                if let Err(error) = evidence::attest(lease.scope(), id).await {
+                    tracing::warn!(run = %id, %error, "a run's evidence is not written yet");
+                }
+                Ok(())
+            }
             Err(model::Error::LeaseLost) => outlast(|| self.stopped(&lease)).await,
             Err(error) if error.is_outage() => {
                 tracing::warn!(run = %id, %error, "the database is away; the run is given back");

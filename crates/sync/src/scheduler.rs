@@ -4,16 +4,23 @@ use std::time::Duration;
 
 use consent::Consent;
 use keys::Keyring;
-use model::{Db, credential, run, session};
+use model::{
+    Db, Feature,
+    alert::{self, Evaluation},
+    credential, evidence, run, session,
+};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
     checkpoints::{self, Elsewhere},
+    deliveries::{self, Sender},
     worker::Queue,
 };
 
 /// How often due syncs are planned.
 const PLAN_EVERY: Duration = Duration::from_secs(20);
+/// How often conditions of alerts are looked at.
+const EVALUATE_EVERY: Duration = Duration::from_secs(20);
 /// How often is looked whether an audit log's end is to be signed.
 const SIGN_EVERY: Duration = Duration::from_secs(30);
 /// How often old sessions and queue rows are removed.
@@ -22,14 +29,17 @@ const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// Ticks until shutdown. Any number of processes may do so at the same time.
 pub(crate) async fn run(
     db: Db,
-    consent: Consent,
+    sender: Sender,
     elsewhere: Elsewhere,
     queue: Queue,
     tick: Duration,
     mut shutdown: watch::Receiver<bool>,
 ) {
+    let consent = sender.consent.clone();
     let keyring = consent.connection.keyring.clone();
     let signing = tokio::spawn(sign(db.clone(), keyring, elsewhere, tick, shutdown.clone()));
+    let watching = tokio::spawn(watch_conditions(db.clone(), tick, shutdown.clone()));
+    let sending = tokio::spawn(send(db.clone(), sender, tick, shutdown.clone()));
     // Waiting for Microsoft must not hold up the clockwork.
     let looking = tokio::spawn(look_at_consents(
         db.clone(),
@@ -74,6 +84,47 @@ pub(crate) async fn run(
     // They end with the same signal; that one panicked would have been logged.
     let _ = looking.await;
     let _ = signing.await;
+    let _ = watching.await;
+    let _ = sending.await;
+}
+
+/// Writes evidence whose worker died, and looks at the conditions of alerts.
+async fn watch_conditions(db: Db, tick: Duration, mut shutdown: watch::Receiver<bool>) {
+    let mut memory = Evaluation::default();
+    while !*shutdown.borrow() {
+        if let Err(error) = evidence::attest_pending(&db).await {
+            tracing::warn!(%error, "evidence of runs that ended could not be written");
+        }
+        if let Err(error) = alert::evaluate(&db, &mut memory, needed).await {
+            tracing::warn!(%error, "alerts could not be evaluated");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(EVALUATE_EVERY.min(tick * 20)) => {}
+            _ = shutdown.changed() => {}
+        }
+    }
+}
+
+/// Names of the permissions that a credential with these features needs.
+fn needed(features: &[Feature], at_home: bool) -> Vec<String> {
+    consent::permission::required(features)
+        .iter()
+        .filter(|p| at_home || !p.home_only)
+        .map(|p| p.name.to_owned())
+        .collect()
+}
+
+/// Sends what is in the outbox.
+async fn send(db: Db, sender: Sender, tick: Duration, mut shutdown: watch::Receiver<bool>) {
+    while !*shutdown.borrow() {
+        if let Err(error) = deliveries::run(&db, &sender).await {
+            tracing::warn!(%error, "the outbox could not be emptied");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(tick * 2) => {}
+            _ = shutdown.changed() => {}
+        }
+    }
 }
 
 /// Signs the ends of the audit logs, and takes them elsewhere.

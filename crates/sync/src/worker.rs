@@ -19,9 +19,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::watch;
 use ulid::Ulid;
+use url::Url;
 use uuid::Uuid;
 
-use crate::{Elsewhere, Kick, Runner, scheduler};
+use crate::{Elsewhere, Kick, Runner, Sender, scheduler};
 
 const QUEUE: &str = "runs";
 
@@ -153,8 +154,10 @@ async fn handle(task: Task, runner: Data<Runner>, name: Data<String>) -> Result<
 pub struct Worker {
     /// Works on runs.
     pub runner: Runner,
-    /// Where checkpoints of the audit logs are taken.
+    /// Where checkpoints of the audit logs are taken, and what may be reached.
     pub elsewhere: Elsewhere,
+    /// Root of this installation as browsers see it: links in messages lead there.
+    pub public_url: Url,
 }
 
 impl Worker {
@@ -170,7 +173,11 @@ impl Worker {
         };
         let ticking = tokio::spawn(scheduler::run(
             db.clone(),
-            self.runner.consent.clone(),
+            Sender {
+                consent: self.runner.consent.clone(),
+                outbound: self.elsewhere.outbound.clone(),
+                public_url: self.public_url,
+            },
             self.elsewhere,
             queue,
             settings.tick,

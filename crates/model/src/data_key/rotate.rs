@@ -8,8 +8,10 @@ use serde_json::json;
 
 use super::DataKey;
 use crate::{
-    CredentialId, CredentialSecretId, Db, Error, PartnerId, Result, Role, Scope, SignInProviderId,
+    ChannelId, CredentialId, CredentialSecretId, Db, Error, PartnerId, Result, Role, Scope,
+    SignInProviderId,
     audit::{self, Target},
+    channel,
     credential::secret,
     db::{execute, query_all, query_one},
     entity::partner_key,
@@ -147,6 +149,24 @@ async fn behind(scope: &Scope, version: i64) -> Result<Vec<Value>> {
             wrapped: row.try_get("", "wrapped")?,
         });
     }
+    for row in query_all(
+        &scope.conn(),
+        "SELECT id, wrapped, key_version FROM channels
+         WHERE partner_id = $1 AND key_version < $2 AND removed_at IS NULL LIMIT 100",
+        keys(),
+    )
+    .await?
+    {
+        let id: ChannelId = row.try_get("", "id")?;
+        found.push(Value {
+            table: "channels",
+            column: "wrapped",
+            id: id.into(),
+            place: channel::place(partner, id),
+            version: row.try_get("", "key_version")?,
+            wrapped: row.try_get("", "wrapped")?,
+        });
+    }
     Ok(found)
 }
 
@@ -214,6 +234,8 @@ async fn retire(scope: &Scope, version: i64) -> Result<bool> {
         &tx.conn,
         "SELECT (SELECT COUNT(*) FROM credential_secrets WHERE partner_id = $1 AND key_version < $2)
             + (SELECT COUNT(*) FROM sign_in_providers
+               WHERE partner_id = $1 AND key_version < $2 AND removed_at IS NULL)
+            + (SELECT COUNT(*) FROM channels
                WHERE partner_id = $1 AND key_version < $2 AND removed_at IS NULL) AS n",
         vec![partner.into(), version.into()],
     )

@@ -635,3 +635,110 @@ entity!(subscribed_sku, "subscribed_skus", /// A licence that a customer's direc
     changed_at: Timestamp,
     ended_at: Option<Timestamp>,
 });
+
+entity!(evidence, "evidence", /// A statement of evidence: what a sync saw, in canonical JSON. It is never altered.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    #[sea_orm(primary_key, auto_increment = false)] id: EvidenceId,
+    company_id: CompanyId,
+    mapping_id: MappingId,
+    kind: EvidenceKind,
+    fingerprint: String,
+    content: String,
+    generation: i64,
+    run_id: RunId,
+    created_at: Timestamp,
+});
+
+entity!(evidence_observation, "evidence_observations", /// A run that saw what a statement says.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    #[sea_orm(primary_key, auto_increment = false)] evidence_id: EvidenceId,
+    #[sea_orm(primary_key, auto_increment = false)] run_id: RunId,
+    company_id: CompanyId,
+    mapping_id: MappingId,
+    kind: EvidenceKind,
+    observed_at: Timestamp,
+});
+
+entity!(assessment, "assessments", /// A company's controls over a period, with what shows them.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    #[sea_orm(primary_key, auto_increment = false)] id: AssessmentId,
+    company_id: CompanyId,
+    name: String,
+    catalogue: String,
+    controls: String,
+    period_start: Timestamp,
+    period_end: Timestamp,
+    state: AssessmentState,
+    created_by: MemberId,
+    created_by_name: String,
+    created_at: Timestamp,
+    approved_by: Option<MemberId>,
+    approved_by_name: Option<String>,
+    approved_at: Option<Timestamp>,
+    note: String,
+});
+
+entity!(alert, "alerts", /// An alert; `text` and `link` are ours, `subject` names what it is about.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    #[sea_orm(primary_key, auto_increment = false)] id: AlertId,
+    number: i64,
+    kind: AlertKind,
+    subject: String,
+    company_id: Option<CompanyId>,
+    severity: Severity,
+    stage: String,
+    title: String,
+    text: String,
+    link: String,
+    state: AlertState,
+    opened_at: Timestamp,
+    changed_at: Timestamp,
+    snoozed_until: Option<Timestamp>,
+    handled_by: Option<String>,
+    handled_at: Option<Timestamp>,
+    closed_at: Option<Timestamp>,
+});
+
+entity!(channel, "channels", /// A way by which notifications leave; its secret stays sealed.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    #[sea_orm(primary_key, auto_increment = false)] id: ChannelId,
+    kind: ChannelKind,
+    name: String,
+    settings: String,
+    key_version: i64,
+    wrapped: Vec<u8>,
+    sealed: Vec<u8>,
+    kinds: String,
+    least_severity: Severity,
+    companies: Option<String>,
+    digest_hour: Option<i64>,
+    digested_day: Option<String>,
+    created_at: Timestamp,
+    removed_at: Option<Timestamp>,
+    last_sent_at: Option<Timestamp>,
+    last_error_at: Option<Timestamp>,
+    last_error: Option<String>,
+});
+
+entity!(delivery, "deliveries", /// Something that a channel is to send, or sent.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    #[sea_orm(primary_key, auto_increment = false)] id: DeliveryId,
+    channel_id: ChannelId,
+    company_id: Option<CompanyId>,
+    event: String,
+    subject: String,
+    body: String,
+    state: DeliveryState,
+    attempts: i64,
+    not_before: Timestamp,
+    lease_until: Option<Timestamp>,
+    created_at: Timestamp,
+    sent_at: Option<Timestamp>,
+    error: Option<String>,
+});

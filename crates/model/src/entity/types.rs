@@ -229,6 +229,149 @@ words! {
         /// The run was cancelled first.
         Cancelled = "cancelled",
     }
+    /// What a statement of evidence is about.
+    EvidenceKind {
+        /// Who has an account, of which type, and whether it is enabled.
+        UserInventory = "user_inventory",
+        /// Who registered a second factor.
+        MfaRegistration = "mfa_registration",
+        /// Conditional access policies and their states.
+        ConditionalAccessPolicies = "conditional_access_policies",
+        /// Who has, or may take, an administrator's role.
+        PrivilegedRoles = "privileged_roles",
+        /// Sign-ins at risk and detected risks of the last thirty days.
+        RiskySignInEvents = "risky_sign_in_events",
+    }
+    /// How far an assessment has come.
+    AssessmentState {
+        /// Evidence is attached and taken off.
+        Draft = "draft",
+        /// Somebody else approved it: it stays as it is.
+        Approved = "approved",
+    }
+    /// What somebody did about an alert.
+    AlertState {
+        /// Nothing yet.
+        Open = "open",
+        /// Somebody has seen it and deals with it.
+        Acknowledged = "acknowledged",
+        /// Not to be shown before a moment.
+        Snoozed = "snoozed",
+        /// Somebody says that it is dealt with; it stays quiet while its cause lasts.
+        Resolved = "resolved",
+        /// Its cause is gone.
+        Closed = "closed",
+    }
+    /// How much an alert matters.
+    Severity {
+        /// To know.
+        Info = "info",
+        /// To look at these days.
+        Warning = "warning",
+        /// To look at now.
+        Critical = "critical",
+    }
+    /// What an alert is about.
+    AlertKind {
+        /// The newest sync of a mapping failed.
+        SyncFailing = "sync_failing",
+        /// A mapping was not synced within its time; evidence of it counts no more.
+        StaleData = "stale_data",
+        /// A tenant's consent is gone.
+        ConsentLost = "consent_lost",
+        /// What is granted in a tenant is not what is needed.
+        PermissionDrift = "permission_drift",
+        /// A secret or certificate of the partner's own registration ends soon.
+        CredentialExpiring = "credential_expiring",
+        /// It has ended.
+        CredentialExpired = "credential_expired",
+        /// Microsoft refuses a credential.
+        CredentialFailing = "credential_failing",
+        /// A secret or certificate of a customer's application ends soon, or has ended.
+        ApplicationExpiring = "application_expiring",
+        /// Secure Score fell within a week.
+        SecureScoreFell = "secure_score_fell",
+        /// Somebody became a global administrator.
+        NewGlobalAdministrator = "new_global_administrator",
+        /// Microsoft says that a user is at risk.
+        RiskyUser = "risky_user",
+        /// Fewer users have a second factor than a week ago.
+        MfaCoverageFell = "mfa_coverage_fell",
+        /// A fall of a collection is held back until somebody confirms it.
+        RemovalHeld = "removal_held",
+        /// Somebody tries passwords of a member.
+        PasswordGuessing = "password_guessing",
+    }
+    /// How a channel sends.
+    ChannelKind {
+        /// Mail from a Microsoft 365 mailbox, by Graph.
+        Microsoft365 = "microsoft365",
+        /// Mail by SMTP.
+        Smtp = "smtp",
+        /// A signed request to an address.
+        Webhook = "webhook",
+    }
+    /// How far a delivery has come.
+    DeliveryState {
+        /// Waits for the day's digest.
+        Waiting = "waiting",
+        /// To be sent.
+        Queued = "queued",
+        /// A worker is sending it.
+        Sending = "sending",
+        /// The other side took it.
+        Sent = "sent",
+        /// Given up.
+        Failed = "failed",
+        /// Told in a digest.
+        Digested = "digested",
+    }
+}
+
+impl EvidenceKind {
+    /// In words.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::UserInventory => "User inventory",
+            Self::MfaRegistration => "MFA registration",
+            Self::ConditionalAccessPolicies => "Conditional access policies",
+            Self::PrivilegedRoles => "Privileged roles",
+            Self::RiskySignInEvents => "Risky sign-in events",
+        }
+    }
+
+    /// The collectors that it rests on: it is written when one of them read to its end.
+    pub fn collectors(self) -> &'static [&'static str] {
+        match self {
+            Self::UserInventory => &["users"],
+            Self::MfaRegistration => &["mfa_registrations"],
+            Self::ConditionalAccessPolicies => &["conditional_access_policies"],
+            Self::PrivilegedRoles => &["role_assignments"],
+            Self::RiskySignInEvents => &["sign_ins", "risk_detections"],
+        }
+    }
+}
+
+impl AlertKind {
+    /// In words.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::SyncFailing => "Sync failing",
+            Self::StaleData => "Stale data",
+            Self::ConsentLost => "Consent lost",
+            Self::PermissionDrift => "Permission drift",
+            Self::CredentialExpiring => "Credential expiring",
+            Self::CredentialExpired => "Credential expired",
+            Self::CredentialFailing => "Credential failing",
+            Self::ApplicationExpiring => "Application credential expiring",
+            Self::SecureScoreFell => "Secure Score fell",
+            Self::NewGlobalAdministrator => "New global administrator",
+            Self::RiskyUser => "User at risk",
+            Self::MfaCoverageFell => "MFA coverage fell",
+            Self::RemovalHeld => "Removal held back",
+            Self::PasswordGuessing => "Password guessing",
+        }
+    }
 }
 
 impl RunKind {

@@ -91,6 +91,14 @@ impl Snapshot {
         Self::from_rows(scope, &rows)
     }
 
+    /// What readers of a mapping that was read through the scope saw when a generation was published.
+    pub(crate) fn at(scope: &Scope, mapping: MappingId, generation: i64) -> Self {
+        Self {
+            partner: scope.partner(),
+            published: vec![(mapping, generation)],
+        }
+    }
+
     /// Whether there is nothing to see.
     pub fn is_empty(&self) -> bool {
         self.published.iter().all(|(_, published)| *published == 0)

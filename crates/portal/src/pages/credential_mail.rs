@@ -58,8 +58,12 @@ pub(crate) async fn save(
         &portal.consent.connection,
         scope,
         &saved,
-        "Test mail",
-        &format!("{partner} sends mail through Microsoft 365. This is the test of it."),
+        &mail::Mail {
+            to: vec![saved.mail_to.clone()],
+            subject: "Test mail".into(),
+            text: format!("{partner} sends mail through Microsoft 365. This is the test of it."),
+            ..mail::Mail::default()
+        },
     )
     .await?;
     let typed = match sent {

@@ -1,10 +1,13 @@
 //! The pages: one file per noun, its view structs beside its handlers.
 
 pub(crate) mod account;
+pub(crate) mod alerts;
+pub(crate) mod assessments;
 pub(crate) mod audit;
 pub(crate) mod authenticator_app;
 pub(crate) mod authorisations;
 pub(crate) mod bulk_runs;
+pub(crate) mod channels;
 pub(crate) mod companies;
 pub(crate) mod company_import;
 pub(crate) mod connection_tests;
@@ -16,6 +19,7 @@ pub(crate) mod credential_secrets;
 pub(crate) mod credentials;
 pub(crate) mod dashboard;
 pub(crate) mod discoveries;
+pub(crate) mod evidence;
 pub(crate) mod groups;
 pub(crate) mod invitations;
 pub(crate) mod mapping_import;

@@ -78,8 +78,7 @@ async fn page(
 
 /// What attempts are counted against.
 pub(super) fn subjects(request: &HttpRequest, portal: &Portal, account: &str) -> Vec<String> {
-    let account = member::normal_email(account);
-    let mut subjects = vec![format!("account {}", keys::fingerprint(&account))];
+    let mut subjects = vec![sign_in::account_subject(account)];
     if address::tells_apart(portal) {
         subjects.push(format!("address {}", address(portal, request)));
     }
