@@ -172,6 +172,7 @@ on_both! {
 pub fn body_of(path: &str) -> serde_json::Value {
     match path {
         p if p.ends_with("/discoveries") => json!({ "source": "gdap" }),
+        "/api/v1/alerts/{id}" => json!({ "state": "acknowledged" }),
         "/api/v1/mappings/{id}" => json!({ "sync_interval_minutes": null }),
         p if p.ends_with("/remap") => json!({ "company_id": uuid::Uuid::from_u128(9) }),
         _ => json!({}),

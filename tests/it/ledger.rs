@@ -516,12 +516,77 @@ async fn confirmations(ledger: &mut Ledger<'_>, company: &str, mapping: &str) {
     ledger.page(&owner, &route, &[&delegated], &[], &["authorisation.begin"]).await;
 }
 
+/// Alerts that somebody deals with, channels, and assessments of two people.
+async fn oversight(ledger: &mut Ledger<'_>, company: &str) {
+    let app = ledger.app;
+    let owner = sign_in(app, OWNER).await;
+    let alerts = app.all("/alerts?state=open").await;
+    assert!(!alerts.is_empty(), "nothing is open");
+    let alert = text(&alerts[0], "id");
+    ledger.page(&owner, "POST /alerts/{id}", &[&alert], &[("action", "acknowledge")], &["alert.acknowledge"]).await;
+    ledger.page(&owner, "POST /alerts", &[], &[("alert", &alert), ("action", "resolve")], &["alert.resolve"]).await;
+    ledger.api("PATCH /api/v1/alerts/{id}", &[&alert], json!({ "state": "open" }), &["alert.reopen"]).await;
+
+    let settings = json!({ "kind": "webhook", "url": "http://127.0.0.1:9/" });
+    let body = json!({ "name": "Hook", "settings": settings });
+    let channel = text(&ledger.api("POST /api/v1/channels", &[], body, &["channel.create"]).await, "id");
+    ledger.api("PATCH /api/v1/channels/{id}", &[&channel], json!({ "digest_hour": 6 }), &["channel.edit"]).await;
+    ledger.page(&owner, "POST /settings/notifications/{id}", &[&channel], &[("least_severity", "critical")], &["channel.edit"]).await;
+    ledger.page(&owner, "POST /settings/notifications/{id}/tests", &[&channel], &[], &["channel.test"]).await;
+    let delivery = text(&ledger.api("POST /api/v1/channels/{id}/tests", &[&channel], json!({}), &["channel.test"]).await, "id");
+    match app.db.owner_pool() {
+        Pool::Sqlite(pool) => drop(sqlx::query("UPDATE deliveries SET state = 'failed'").execute(&pool).await.unwrap()),
+        Pool::Postgres(pool) => drop(sqlx::query("UPDATE deliveries SET state = 'failed'").execute(&pool).await.unwrap()),
+    }
+    let route = "POST /settings/notifications/{id}/deliveries/{object}/resend";
+    ledger.page(&owner, route, &[&channel, &delivery], &[], &["delivery.resend"]).await;
+    ledger.page(&owner, "POST /settings/notifications/{id}/remove", &[&channel], &[], &["channel.remove"]).await;
+    let form = [("kind", "smtp"), ("name", "Mail"), ("host", "127.0.0.1"), ("port", "25"), ("security", "none"), ("from", "a@halden.example"), ("to", "b@halden.example")];
+    let made = ledger.page(&owner, "POST /settings/notifications", &[], &form, &["channel.create"]).await;
+    let mail = location(&made).rsplit('/').next().unwrap().to_owned();
+    ledger.api("DELETE /api/v1/channels/{id}", &[&mail], json!({}), &["channel.remove"]).await;
+
+    let now = app.clock.now();
+    let (from, to) = (now.plus_minutes(-10 * 24 * 60).day(), now.day());
+    let body = json!({ "company_id": company, "name": "By the API", "catalogue": "soc2", "from": from, "to": to });
+    let first = text(&ledger.api("POST /api/v1/assessments", &[], body, &["assessment.create"]).await, "id");
+    ledger.api("POST /api/v1/assessments/{id}/evidence", &[&first], json!({}), &["assessment.attach"]).await;
+    let form = [("company", company), ("name", "By page"), ("control", "CC6.1"), ("from", from.as_str()), ("to", &to)];
+    crate::evidence::colleague(app, "auditor@halden.example", Role::Auditor).await;
+    let auditor = sign_in(app, "auditor@halden.example").await;
+    let made = ledger.page(&auditor, "POST /assessments", &[], &form, &["assessment.create"]).await;
+    let second = location(&made).rsplit('/').next().unwrap().to_owned();
+    ledger.page(&auditor, "POST /assessments/{id}/evidence", &[&second], &[], &["assessment.attach"]).await;
+    let whole = app.get(&format!("/assessments/{second}")).await;
+    let off = text(&whole["evidence"][0], "evidence_id");
+    let form = [("control", "CC6.1"), ("evidence", off.as_str())];
+    ledger.page(&auditor, "POST /assessments/{id}/evidence/remove", &[&second], &form, &["assessment.detach"]).await;
+    // Each approves what the other gathered.
+    ledger.page(&auditor, "POST /assessments/{id}/approve", &[&first], &[("note", "Seen")], &["assessment.approve"]).await;
+    ledger.api("POST /api/v1/assessments/{id}/approval", &[&second], json!({}), &["assessment.approve"]).await;
+    for (route, by_page) in [("POST /assessments/{id}/delete", true), ("DELETE /api/v1/assessments/{id}", false)] {
+        let body = json!({ "company_id": company, "name": "In vain", "catalogue": "soc2", "from": from, "to": to });
+        let id = text(&app.post("/assessments", body).await, "id");
+        match by_page {
+            true => drop(ledger.page(&owner, route, &[&id], &[], &["assessment.delete"]).await),
+            false => drop(ledger.api(route, &[&id], json!({}), &["assessment.delete"]).await),
+        }
+    }
+}
+
 async fn fallen(database: Database) -> (TestApp, String, String) {
     let mut app = TestApp::start(database).await;
     let (company, mapping) = app.connected("Fabrikam").await;
     app.drain().await;
     app.sim.remove_users(app.directory("Fabrikam").id, 80);
+    crate::evidence::statements(&app, &company, 5).await;
     assert_eq!(app.sync(&mapping, "directory").await["state"], "partial");
+    for _ in 0..100 {
+        if !app.all("/alerts?kind=removal_held").await.is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
     app.stop_worker().await;
     (app, company, mapping)
 }
@@ -534,6 +599,7 @@ fn every_change_leaves_its_row_or_nothing_at_all() {
             let (app, company, mapping) = fallen(database.clone()).await;
             let mut ledger = Ledger { app: &app, seen: BTreeSet::new() };
             confirmations(&mut ledger, &company, &mapping).await;
+            oversight(&mut ledger, &company).await;
             let seen = ledger.seen;
             let app = TestApp::start_with(database, licensed(World::demo(secret())), false).await;
             let mut ledger = Ledger { app: &app, seen };

@@ -11,12 +11,14 @@
     clippy::print_stderr
 )]
 
+mod alerts;
 mod app;
 mod audit;
 mod authenticator;
 mod bad_input;
 mod canaries;
 mod changes;
+mod channels;
 mod clouds;
 mod companies;
 mod connections;
@@ -27,6 +29,7 @@ mod crash;
 mod crowd;
 mod discovery;
 mod documents;
+mod evidence;
 mod hardening;
 mod id_tokens;
 mod isolation;
@@ -38,6 +41,7 @@ mod links;
 mod main_job;
 mod metadata;
 mod pages;
+mod receiver;
 mod recorded;
 mod recovery;
 mod refusals;

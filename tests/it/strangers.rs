@@ -147,6 +147,11 @@ on_both! {
         let session = session.split("/account/sessions/").nth(1).map_or(String::new(), |t| t[..36].to_owned());
         let tokens = ours.page("/account").await;
         let api_token = tokens.split("/account/tokens/").nth(1).map_or(String::new(), |t| t[..36].to_owned());
+        let statement = text(&crate::evidence::statements(&app, &company, 5).await[0], "id");
+        let (channel, _) = crate::channels::webhook(&app, "http://127.0.0.1:9/", json!({})).await;
+        let delivery = text(&app.post(&format!("/channels/{channel}/tests"), json!({})).await, "id");
+        let assessment = crate::evidence::gathered(&app, &company).await;
+        let alert = text(&crate::alerts::lost_consent(&app, "Contoso").await, "id");
         app.stop_worker().await;
 
         // Theirs: what their own paths need.
@@ -165,10 +170,22 @@ on_both! {
         }))).await;
         assert!(status.is_success(), "{theirs}");
         let their_credential = text(&theirs, "id");
+        let (_, theirs) = app.api_as(&other.token, "POST", "/channels", Some(json!({
+            "name": "Theirs", "settings": { "kind": "webhook", "url": "http://127.0.0.1:9/" },
+        }))).await;
+        let their_channel = text(&theirs, "id");
 
         let ids = Ids(vec![
             ("/companies", company.clone(), user.clone()),
             ("/companies/{id}/secure-score", company.clone(), "MFARegistrationV2".into()),
+            ("/companies/{id}/evidence", company.clone(), statement.clone()),
+            ("/alerts", alert.clone(), String::new()),
+            ("/assessments", assessment.clone(), String::new()),
+            ("/settings/notifications", channel.clone(), delivery),
+            ("/api/v1/evidence", statement.clone(), String::new()),
+            ("/api/v1/alerts", alert, String::new()),
+            ("/api/v1/assessments", assessment, String::new()),
+            ("/api/v1/channels", channel, String::new()),
             ("/jobs", run.clone(), String::new()),
             ("/settings/integrations/entra/credentials", credential.clone(), secret.clone()),
             ("/settings/integrations/entra/credentials/{id}/links", credential.clone(), link.clone()),
@@ -191,6 +208,7 @@ on_both! {
             ("/api/v1/mappings", mapping.clone(), String::new()),
             ("/api/v1/runs", run.clone(), String::new()),
         ]);
+        let alert_of_ours = ids.of("/alerts/{id}").unwrap().0.to_owned();
         let before = everything(&app, &[]).await;
         assert!(before.len() > 100_000, "there is little to see: {}", before.len());
         let mut looked = 0;
@@ -203,7 +221,11 @@ on_both! {
             }
             let (first, below) = ids.of(path).unwrap_or_else(|| panic!("no id of ours for {path}"));
             assert!(!first.is_empty(), "{path}");
-            let own = if path.contains("credentials") { &their_credential } else { &their_company };
+            let own = match path {
+                path if path.contains("credentials") => &their_credential,
+                path if path.contains("notifications") => &their_channel,
+                _ => &their_company,
+            };
             for place in 0..holes.len() {
                 if holes[place] == "section" {
                     continue;
@@ -245,6 +267,7 @@ on_both! {
             "credential_id" => Some(credential.as_str()),
             "mapping_id" => Some(mapping.as_str()),
             "tenant_id" => Some(tenant.as_str()),
+            "evidence_id" => Some(statement.as_str()),
             // Ids of Microsoft's, which nobody here owns.
             "directory_id" | "client_id" | "external_id" => None,
             other => panic!("no id of ours for {other}"),
@@ -292,7 +315,10 @@ on_both! {
                         } else if schema != "NewConsentLink" {
                             body.as_object_mut().unwrap().remove("company_name");
                         }
-                        if schema == "NewConsentRequest" || schema == "Remap" || schema == "NewConsentLink" {
+                        if schema == "NewAssessment" {
+                            body = json!({ "name": "x", "catalogue": "soc2", "from": "2026-01-01", "to": "2026-02-01" });
+                        }
+                        if schema == "ChannelRules" || schema == "NewAttachment" || schema == "NewConsentRequest" || schema == "Remap" || schema == "NewConsentLink" {
                             body.as_object_mut().unwrap().remove("kind");
                         }
                         body[name] = id_or_ids;
@@ -328,10 +354,16 @@ on_both! {
             ("POST", format!("{entra}/mappings/match"), "company", &company),
             ("POST", format!("{entra}/mappings/match"), "tenant", &tenant),
             ("POST", "/settings/members".to_owned(), "company", &company),
+            ("GET", "/alerts".to_owned(), "company", &company),
+            ("GET", "/assessments".to_owned(), "company", &company),
+            ("GET", "/assessments/new".to_owned(), "company", &company),
+            ("POST", "/assessments".to_owned(), "company", &company),
+            ("POST", "/alerts".to_owned(), "alert", &alert_of_ours),
+            ("POST", "/settings/notifications".to_owned(), "credential", &credential),
             ("POST", "/account/organisation".to_owned(), "partner", &app.partner.to_string()),
         ] {
             let ask = async |id: &str| {
-                let form = [(field, id), ("email", "p@other.example"), ("role", "viewer"), ("limited", "yes"), ("name", "x")];
+                let form = [(field, id), ("kind", "microsoft365"), ("action", "acknowledge"), ("email", "p@other.example"), ("role", "viewer"), ("limited", "yes"), ("name", "x")];
                 let answer = match method {
                     "GET" => other.page("GET", &format!("{path}?{field}={id}"), &[]).await,
                     _ => other.page("POST", &path, &form).await,

@@ -11,7 +11,7 @@ mod log;
 
 use clap::{Parser, Subcommand};
 
-use commands::{audit, demo, doctor, keys, member, migrate, partner, serve, sim, work};
+use commands::{audit, demo, doctor, evidence, keys, member, migrate, partner, serve, sim, work};
 use config::Options;
 
 /// A sync makes and drops millions of small texts, on one thread what another made, which glibc's
@@ -46,6 +46,9 @@ enum Command {
     /// Check the audit logs.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Verify archives of assessments.
+    #[command(subcommand)]
+    Evidence(evidence::Command),
     /// Look at keys, and replace them.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -82,6 +85,7 @@ fn main() -> std::process::ExitCode {
             Command::Migrate => migrate::run(options).await,
             Command::Doctor => doctor::run(options).await,
             Command::Audit(command) => audit::run(options, command).await,
+            Command::Evidence(command) => evidence::run(command).await,
             Command::Keys(command) => keys::run(options, command).await,
             Command::Partner(command) => partner::run(options, command).await,
             Command::Member(command) => member::run(options, command).await,

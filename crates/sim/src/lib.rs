@@ -170,6 +170,11 @@ impl Sim {
         self.state.throttle(directory);
     }
 
+    /// Ends what [`Sim::throttle`] began.
+    pub fn relent(&self, directory: Uuid) {
+        self.state.relent(directory);
+    }
+
     /// Makes a client secret of the application at `index`; it ends in so many seconds, if given.
     pub fn new_secret(&self, index: usize, ends_in: Option<i64>) -> String {
         self.state

@@ -264,6 +264,10 @@ impl State {
         self.lock().throttled.insert(directory);
     }
 
+    pub(crate) fn relent(&self, directory: Uuid) {
+        self.lock().throttled.remove(&directory);
+    }
+
     /// A request named what is not of the directory that its token is for.
     pub(crate) fn strayed(&self) {
         self.strays.fetch_add(1, Ordering::Relaxed);

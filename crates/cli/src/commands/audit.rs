@@ -26,7 +26,7 @@ pub(crate) enum Command {
         checkpoints: Option<PathBuf>,
         /// The public key that signed them, as `tenantry audit key` printed it on a good day; without
         /// one the database is believed.
-        #[arg(long, value_name = "KEY")]
+        #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
         key: Vec<String>,
         /// One partner alone, by id or name.
         #[arg(long)]

@@ -1,6 +1,9 @@
 //! `/api/v1`: the main job for scripts, with bearer tokens. Lists answer
 //! `{"value": […], "next": …}`, with a total on request; errors are problem+json.
 
+pub(crate) mod alerts;
+pub(crate) mod assessments;
+pub(crate) mod channels;
 pub(crate) mod companies;
 pub(crate) mod connection_tests;
 pub(crate) mod consent_links;
@@ -8,6 +11,7 @@ pub(crate) mod consent_requests;
 pub(crate) mod credential_secrets;
 pub(crate) mod credentials;
 pub(crate) mod discoveries;
+pub(crate) mod evidence;
 pub(crate) mod groups;
 pub(crate) mod holds;
 pub(crate) mod mappings;
@@ -179,6 +183,12 @@ pub(crate) async fn healthz(portal: web::Data<Portal>) -> HttpResponse {
         mappings::remap,
         scheduled_runs::list, runs::list, runs::create, runs::get, runs::cancel, runs::retry,
         users::list, groups::list, groups::members, objects::list, objects::get, holds::list, holds::confirm, secure_scores::list,
+        alerts::list, alerts::get, alerts::update,
+        evidence::list, evidence::get, evidence::coverage,
+        assessments::list, assessments::create, assessments::get, assessments::attach,
+        assessments::approve, assessments::delete, assessments::archive,
+        channels::list, channels::create, channels::get, channels::update, channels::delete,
+        channels::deliveries, channels::test,
     ),
     components(schemas(Problem, ProblemField)),
     security(("token" = [])),

@@ -177,6 +177,7 @@ pub(crate) async fn show(
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Form {
+    #[serde(default)]
     action: String,
     #[serde(default)]
     days: i64,
@@ -203,8 +204,10 @@ pub(crate) async fn handle(
     id: web::Path<AlertId>,
     form: web::Form<Form>,
 ) -> Answer {
-    let handling = form.handling(principal.scope.now())?;
-    alert::handle(&principal.scope, *id, handling)
+    let scope = &principal.scope;
+    alert::get(scope, *id).await?.ok_or(PageProblem::NotFound)?;
+    let handling = form.handling(scope.now())?;
+    alert::handle(scope, *id, handling)
         .await?
         .ok_or(PageProblem::NotFound)?;
     Ok(see_other(&format!("/alerts/{id}")))

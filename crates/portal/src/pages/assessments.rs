@@ -319,8 +319,10 @@ pub(crate) async fn attach(principal: Signed, id: web::Path<AssessmentId>) -> An
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Detach {
+    #[serde(default)]
     control: String,
-    evidence: EvidenceId,
+    #[serde(default)]
+    evidence: String,
 }
 
 pub(crate) async fn detach(
@@ -328,7 +330,8 @@ pub(crate) async fn detach(
     id: web::Path<AssessmentId>,
     form: web::Form<Detach>,
 ) -> Answer {
-    assessment::detach(&principal.scope, *id, &form.control, form.evidence)
+    let evidence: EvidenceId = form.evidence.parse().map_err(|_| PageProblem::NotFound)?;
+    assessment::detach(&principal.scope, *id, &form.control, evidence)
         .await?
         .ok_or(PageProblem::NotFound)?;
     Ok(see_other(&format!("/assessments/{id}")))
