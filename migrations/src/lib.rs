@@ -63,6 +63,7 @@ mod m28_key_uses;
 mod m29_evidence;
 mod m30_alerts;
 mod m31_channels;
+mod m32_reports;
 
 /// The setting of a transaction that says whose rows it may touch.
 pub const SETTING: &str = "tenantry.partner";
@@ -131,6 +132,9 @@ pub const PARTNERS_TABLES: &[&str] = &[
     "alerts",
     "channels",
     "deliveries",
+    "brands",
+    "report_schedules",
+    "contact_forms",
 ];
 
 /// Tables of people and of the installation, with why no partner owns their rows.
@@ -211,6 +215,7 @@ impl MigratorTrait for Migrator {
             Box::new(m29_evidence::Change),
             Box::new(m30_alerts::Change),
             Box::new(m31_channels::Change),
+            Box::new(m32_reports::Change),
         ]
     }
 }

@@ -183,6 +183,7 @@ async fn everything_shown(
             ("{control}", "MFARegistrationV2"),
             ("{provider}", id),
             ("{section}", "applications"),
+            ("{month}", "2026-11"),
             ("{path:.*}", "css/app.css"),
         ] {
             filled = filled.replace(hole, value);

@@ -22,6 +22,7 @@ fn fill(path: &str, ids: &[(&str, String)]) -> String {
     .replace("{own}", &uuid::Uuid::from_u128(9).to_string())
     .replace("{provider}", &uuid::Uuid::from_u128(9).to_string())
     .replace("{object}", "x")
+    .replace("{month}", "2026-11")
     .replace("{control}", "x")
     .replace("{group_id}", "x")
     .replace("{secret_id}", "x")

@@ -546,6 +546,23 @@ async fn oversight(ledger: &mut Ledger<'_>, company: &str) {
     let mail = location(&made).rsplit('/').next().unwrap().to_owned();
     ledger.api("DELETE /api/v1/channels/{id}", &[&mail], json!({}), &["channel.remove"]).await;
 
+    let smtp = json!({ "kind": "smtp", "host": "127.0.0.1", "port": 9, "security": "none", "from": "a@halden.example", "to": ["b@halden.example"] });
+    let mail = text(&app.post("/channels", json!({ "name": "Mail", "settings": smtp })).await, "id");
+    let form = [("channel", mail.as_str()), ("recipients", "boss@contoso.example"), ("day", "2")];
+    ledger.page(&owner, "POST /companies/{id}/reports/schedules", &[company], &form, &["report_schedule.create"]).await;
+    let page = owner.page(&format!("/companies/{company}/reports")).await;
+    let schedule = page.split("/reports/schedules/").nth(2).unwrap()[..36].to_owned();
+    let route = "POST /companies/{id}/reports/schedules/{object}/remove";
+    ledger.page(&owner, route, &[company, &schedule], &[], &["report_schedule.remove"]).await;
+    ledger.page(&owner, "POST /settings/organisation/brand", &[], &[("colour", "#aa0000")], &["brand.edit"]).await;
+    let form = [("channel", mail.as_str()), ("recipient", "contact@halden.example"), ("is_on", "yes")];
+    ledger.page(&owner, "POST /settings/contact-form", &[], &form, &["contact_form.edit"]).await;
+    let page = owner.page("/settings/contact-form").await;
+    let slug = page.split("/contact/").nth(1).unwrap()[..22].to_owned();
+    let form = [("name", "Ada"), ("email", "ada@example.com"), ("text", "Hello")];
+    let visitor = app.stranger();
+    ledger.page(&visitor, "POST /contact/{token}", &[&slug], &form, &["contact_form.message"]).await;
+
     let now = app.clock.now();
     let (from, to) = (now.plus_minutes(-10 * 24 * 60).day(), now.day());
     let body = json!({ "company_id": company, "name": "By the API", "catalogue": "soc2", "from": from, "to": to });

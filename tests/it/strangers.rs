@@ -150,6 +150,11 @@ on_both! {
         let statement = text(&crate::evidence::statements(&app, &company, 5).await[0], "id");
         let (channel, _) = crate::channels::webhook(&app, "http://127.0.0.1:9/", json!({})).await;
         let delivery = text(&app.post(&format!("/channels/{channel}/tests"), json!({})).await, "id");
+        let mail = text(&app.post("/channels", json!({ "name": "Mail", "settings": { "kind": "smtp", "host": "127.0.0.1",
+            "port": 9, "security": "none", "from": "a@halden.example", "to": ["b@halden.example"] } })).await, "id");
+        let draft = model::report_schedule::Draft { channel: mail.parse().ok(), recipients: vec!["c@contoso.example".into()], day: 28 };
+        let of_company = company.parse().unwrap();
+        let schedule = model::report_schedule::create(&app.scope(), of_company, &draft).await.unwrap().unwrap().id.to_string();
         let assessment = crate::evidence::gathered(&app, &company).await;
         let alert = text(&crate::alerts::lost_consent(&app, "Contoso").await, "id");
         app.stop_worker().await;
@@ -179,6 +184,7 @@ on_both! {
             ("/companies", company.clone(), user.clone()),
             ("/companies/{id}/secure-score", company.clone(), "MFARegistrationV2".into()),
             ("/companies/{id}/evidence", company.clone(), statement.clone()),
+            ("/companies/{id}/reports/schedules", company.clone(), schedule),
             ("/alerts", alert.clone(), String::new()),
             ("/assessments", assessment.clone(), String::new()),
             ("/settings/notifications", channel.clone(), delivery),
@@ -227,13 +233,15 @@ on_both! {
                 _ => &their_company,
             };
             for place in 0..holes.len() {
-                if holes[place] == "section" {
+                // Neither names anything of anybody's.
+                if matches!(holes[place], "section" | "month") {
                     continue;
                 }
                 let fill = |id: &str| {
                     holes.iter().enumerate().fold((*path).to_owned(), |filled, (i, hole)| {
                         let value = match *hole {
                             "section" => "applications",
+                            "month" => "2026-11",
                             _ if i == place => id,
                             _ if i < place => own,
                             _ => below,
@@ -354,6 +362,8 @@ on_both! {
             ("POST", format!("{entra}/mappings/match"), "company", &company),
             ("POST", format!("{entra}/mappings/match"), "tenant", &tenant),
             ("POST", "/settings/members".to_owned(), "company", &company),
+            ("POST", format!("/companies/{their_company}/reports/schedules"), "channel", &mail),
+            ("POST", "/settings/contact-form".to_owned(), "channel", &mail),
             ("GET", "/alerts".to_owned(), "company", &company),
             ("GET", "/assessments".to_owned(), "company", &company),
             ("GET", "/assessments/new".to_owned(), "company", &company),

@@ -312,6 +312,7 @@ const EVERYBODY: &[(&str, usize)] = &[
     ("company.rs", 2),
     ("consent_link.rs", 1),
     ("consent_request.rs", 4),
+    ("contact_form.rs", 1),
     ("credential/secret.rs", 1),
     ("data_key/rewrap.rs", 3),
     ("delivery.rs", 2),
@@ -321,6 +322,7 @@ const EVERYBODY: &[(&str, usize)] = &[
     ("member.rs", 2),
     ("partner.rs", 5),
     ("recovery.rs", 1),
+    ("report_schedule.rs", 1),
     ("run/plan.rs", 5),
     ("sign_in_provider.rs", 2),
 ];

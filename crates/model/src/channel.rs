@@ -470,6 +470,13 @@ pub async fn remove(scope: &Scope, id: ChannelId) -> Result<Option<()>> {
         vec![scope.partner().into(), id.into()],
     )
     .await?;
+    crate::report_schedule::end_for_channel(&tx, scope, id).await?;
+    execute(
+        &tx.conn,
+        "UPDATE contact_forms SET is_on = 0 WHERE partner_id = $1 AND channel_id = $2",
+        vec![scope.partner().into(), id.into()],
+    )
+    .await?;
     let target = Target::new("channel", id, channel.name);
     audit::append(&tx, scope, "channel.remove", target, json!({})).await?;
     tx.commit().await?;

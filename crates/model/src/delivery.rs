@@ -107,6 +107,31 @@ async fn write(
     .await?)
 }
 
+/// A report of a company, by the channel and to the recipients of its schedule.
+pub(crate) async fn write_report(
+    tx: &Tx,
+    scope: &Scope,
+    schedule: &crate::ReportSchedule,
+    subject: &str,
+    body: serde_json::Value,
+) -> Result<Delivery> {
+    let (channel, company) = (schedule.channel_id, Some(schedule.company_id));
+    let state = DeliveryState::Queued;
+    write(tx, scope, channel, company, "report", subject, body, state).await
+}
+
+/// A message of the contact form.
+pub(crate) async fn write_contact(
+    tx: &Tx,
+    scope: &Scope,
+    channel: ChannelId,
+    subject: &str,
+    body: serde_json::Value,
+) -> Result<Delivery> {
+    let state = DeliveryState::Queued;
+    write(tx, scope, channel, None, "contact", subject, body, state).await
+}
+
 /// Has a channel send a test. `None` when there is no such channel.
 pub async fn test(scope: &Scope, id: ChannelId) -> Result<Option<Delivery>> {
     scope.require_everywhere(Role::Admin)?;

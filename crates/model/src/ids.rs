@@ -97,6 +97,8 @@ ids! {
     ChannelId,
     /// Something that a channel is to send, or sent.
     DeliveryId,
+    /// When a company's monthly report is sent, and to whom.
+    ReportScheduleId,
     /// Microsoft's tenant id of an Entra directory.
     DirectoryId,
     /// Microsoft's application (client) id of a registration.

@@ -7,11 +7,13 @@ pub mod api_token;
 pub mod assessment;
 pub mod audit;
 pub mod authorisation;
+pub mod brand;
 pub mod channel;
 pub mod company;
 pub mod connection_test;
 pub mod consent_link;
 pub mod consent_request;
+pub mod contact_form;
 pub mod credential;
 pub mod data_key;
 pub mod delivery;
@@ -23,10 +25,12 @@ pub mod invitation;
 pub mod limit;
 pub mod mapping;
 pub mod member;
+pub mod monthly;
 pub mod partner;
 pub mod passkey;
 pub mod recovery;
 pub mod recovery_code;
+pub mod report_schedule;
 pub mod run;
 pub mod run_event;
 pub mod secure_score;
@@ -60,8 +64,8 @@ pub use entity::{
     evidence::Model as Evidence, group::Model as Group, group_member::Model as GroupMember,
     invitation::Model as InvitationRow, mapping::Model as Mapping, member::Model as Member,
     membership::Model as Membership, mfa_registration::Model as MfaRegistration,
-    partner::Model as Partner, passkey::Model as Passkey, run::Model as Run,
-    run_collector::Model as RunCollector, run_event::Model as RunEvent,
+    partner::Model as Partner, passkey::Model as Passkey, report_schedule::Model as ReportSchedule,
+    run::Model as Run, run_collector::Model as RunCollector, run_event::Model as RunEvent,
     secure_score::Model as SecureScore, session::Model as Session,
     sign_in_provider::Model as SignInProvider, subscribed_sku::Model as SubscribedSku,
     tenant::Model as Tenant, user::Model as User,
@@ -71,7 +75,7 @@ pub use ids::{
     AlertId, ApiTokenId, AssessmentId, AuthorisationId, ChannelId, ClientId, CompanyId,
     ConnectionTestId, ConsentLinkId, ConsentRequestId, CredentialId, CredentialSecretId,
     DeliveryId, DirectoryId, EvidenceId, HeldFormId, InvitationId, MappingId, MemberId, PartnerId,
-    PasskeyId, RunId, SessionId, SignInProviderId, SigningKeyId, TenantId,
+    PasskeyId, ReportScheduleId, RunId, SessionId, SignInProviderId, SigningKeyId, TenantId,
 };
 pub use scope::{Actor, Scope};
 pub use session::Principal;

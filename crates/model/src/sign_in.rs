@@ -16,6 +16,8 @@ const ATTEMPTS: i64 = 10;
 const ATTEMPTS_OF_ADDRESS: i64 = 100;
 /// Sign-ins that an address begins without saying whose: most of them are well meant.
 const BEGINS_OF_ADDRESS: i64 = 1000;
+/// Messages that a public contact form takes in one window, from everybody together.
+const MESSAGES_OF_FORM: i64 = 60;
 const WINDOW_MS: i64 = 15 * 60_000;
 /// A step that was begun is ended within this time, or begun anew.
 pub const STEP_MINUTES: i64 = 10;
@@ -42,6 +44,7 @@ pub async fn attempt(db: &Db, subjects: &[String]) -> Result<Option<i64>> {
         let most = match subject.split_once(' ') {
             Some(("address", _)) => ATTEMPTS_OF_ADDRESS,
             Some(("begins", _)) => BEGINS_OF_ADDRESS,
+            Some(("contact_form", _)) => MESSAGES_OF_FORM,
             _ => ATTEMPTS,
         };
         is_over |= count > most;

@@ -117,6 +117,11 @@ routes! {
     get "/companies/{id}/evidence" Page(Viewer), pages::evidence::company;
     get "/companies/{id}/evidence/{object}" Page(Viewer), pages::evidence::show;
     get "/companies/{id}/evidence/{object}/content.json" Proved(Viewer), pages::evidence::content;
+    get "/companies/{id}/reports" Page(Viewer), pages::reports::index;
+    post "/companies/{id}/reports/schedules" Page(Technician), pages::reports::schedule;
+    post "/companies/{id}/reports/schedules/{object}/remove" Page(Technician), pages::reports::unschedule;
+    get "/companies/{id}/reports/{month}" Page(Viewer), pages::reports::show;
+    get "/companies/{id}/reports/{month}/report.pdf" Proved(Viewer), pages::reports::pdf;
 
     get "/alerts" Page(Viewer), pages::alerts::index;
     post "/alerts" Page(Technician), pages::alerts::handle_many;
@@ -150,6 +155,13 @@ routes! {
     post "/settings/notifications/{id}/remove" Page(Admin), pages::channels::remove;
     post "/settings/notifications/{id}/deliveries/{object}/resend" Page(Admin), pages::channels::resend;
 
+    get "/contact/{token}" Public, pages::contact_form::show;
+    post "/contact/{token}" Public, pages::contact_form::send;
+    get "/settings/contact-form" Page(Auditor), pages::contact_form::edit;
+    post "/settings/contact-form" Page(Admin), pages::contact_form::update;
+
+    get "/settings/organisation/logo" Page(Viewer), pages::organisation::logo;
+    post "/settings/organisation/brand" Page(Admin), pages::organisation::set_brand;
     get "/settings/organisation" Page(Admin), pages::organisation::edit;
     post "/settings/organisation" Page(Admin), pages::organisation::update;
     get "/settings/integrations" Page(Viewer), pages::credentials::integrations;
@@ -229,6 +241,7 @@ routes! {
     get "/api/v1/companies/{id}/secure-scores" Api(Viewer), api::secure_scores::list;
     get "/api/v1/companies/{id}/evidence" Api(Viewer), api::evidence::list;
     get "/api/v1/companies/{id}/coverage" Api(Viewer), api::evidence::coverage;
+    get "/api/v1/companies/{id}/reports/{month}" Api(Viewer), api::reports::get;
     get "/api/v1/evidence/{id}" Api(Viewer), api::evidence::get;
     get "/api/v1/alerts" Api(Viewer), api::alerts::list;
     get "/api/v1/alerts/{id}" Api(Viewer), api::alerts::get;

@@ -3,3 +3,5 @@
 pub mod archive;
 pub mod controls;
 pub mod csv;
+pub mod monthly;
+pub mod pdf;

@@ -79,8 +79,12 @@ async fn send(sender: &Sender, taken: &Taken) -> Result<(), Undelivered> {
 fn mail(sender: &Sender, taken: &Taken, to: &[String]) -> Mail {
     let body: Value = serde_json::from_str(&taken.delivery.body).unwrap_or_default();
     let host = sender.public_url.host_str().unwrap_or("localhost");
+    // A report and a message of the contact form have recipients of their own.
+    let own = body["to"]
+        .as_array()
+        .map(|all| all.iter().filter_map(|to| to.as_str()));
     Mail {
-        to: to.to_vec(),
+        to: own.map_or_else(|| to.to_vec(), |own| own.map(str::to_owned).collect()),
         reply_to: body["contact"]["email"].as_str().map(str::to_owned),
         subject: taken.delivery.subject.clone(),
         text: text::of(&body, &taken.partner_name, &sender.public_url),

@@ -14,6 +14,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     checkpoints::{self, Elsewhere},
     deliveries::{self, Sender},
+    reports,
     worker::Queue,
 };
 
@@ -88,7 +89,7 @@ pub(crate) async fn run(
     let _ = sending.await;
 }
 
-/// Writes evidence whose worker died, and looks at the conditions of alerts.
+/// Writes evidence whose worker died, looks at the conditions of alerts, and makes reports that are due.
 async fn watch_conditions(db: Db, tick: Duration, mut shutdown: watch::Receiver<bool>) {
     let mut memory = Evaluation::default();
     while !*shutdown.borrow() {
@@ -97,6 +98,9 @@ async fn watch_conditions(db: Db, tick: Duration, mut shutdown: watch::Receiver<
         }
         if let Err(error) = alert::evaluate(&db, &mut memory, needed).await {
             tracing::warn!(%error, "alerts could not be evaluated");
+        }
+        if let Err(error) = reports::run(&db).await {
+            tracing::warn!(%error, "monthly reports could not be made");
         }
         tokio::select! {
             () = tokio::time::sleep(EVALUATE_EVERY.min(tick * 20)) => {}

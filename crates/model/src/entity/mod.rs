@@ -725,6 +725,37 @@ entity!(channel, "channels", /// A way by which notifications leave; its secret 
     last_error: Option<String>,
 });
 
+entity!(brand, "brands", /// How a partner's reports look.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    colour: String,
+    logo: Option<Vec<u8>>,
+    logo_type: String,
+});
+
+entity!(report_schedule, "report_schedules", /// When a company's monthly report is sent, and to whom.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    #[sea_orm(primary_key, auto_increment = false)] id: ReportScheduleId,
+    company_id: CompanyId,
+    channel_id: ChannelId,
+    recipients: String,
+    day: i64,
+    last_month: String,
+    created_at: Timestamp,
+    removed_at: Option<Timestamp>,
+});
+
+entity!(contact_form, "contact_forms", /// A partner's public contact form.
+{
+    #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,
+    slug: String,
+    channel_id: ChannelId,
+    recipient: String,
+    intro: String,
+    is_on: i64,
+});
+
 entity!(delivery, "deliveries", /// Something that a channel is to send, or sent.
 {
     #[sea_orm(primary_key, auto_increment = false)] partner_id: PartnerId,

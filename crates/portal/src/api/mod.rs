@@ -16,6 +16,7 @@ pub(crate) mod groups;
 pub(crate) mod holds;
 pub(crate) mod mappings;
 pub(crate) mod objects;
+pub(crate) mod reports;
 pub(crate) mod runs;
 pub(crate) mod scheduled_runs;
 pub(crate) mod secure_scores;
@@ -183,7 +184,7 @@ pub(crate) async fn healthz(portal: web::Data<Portal>) -> HttpResponse {
         mappings::remap,
         scheduled_runs::list, runs::list, runs::create, runs::get, runs::cancel, runs::retry,
         users::list, groups::list, groups::members, objects::list, objects::get, holds::list, holds::confirm, secure_scores::list,
-        alerts::list, alerts::get, alerts::update,
+        reports::get, alerts::list, alerts::get, alerts::update,
         evidence::list, evidence::get, evidence::coverage,
         assessments::list, assessments::create, assessments::get, assessments::attach,
         assessments::approve, assessments::delete, assessments::archive,

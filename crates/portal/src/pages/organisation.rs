@@ -1,14 +1,20 @@
 //! The partner's own name and contact, as customers' administrators see them.
 
-use actix_web::{HttpRequest, http::StatusCode, web};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
-use model::{FieldError, partner};
+use model::{
+    FieldError,
+    brand::{self, Brand, Logo},
+    partner,
+};
 use serde::Deserialize;
 
 use super::error_of;
 use crate::{
     Portal,
     guard::Signed,
+    problem::PageProblem,
+    upload::Fields,
     view::{Answer, Page, filters, html, html_status, see_other},
 };
 
@@ -18,6 +24,7 @@ struct Edit {
     page: Page,
     name: String,
     contact: String,
+    brand: Brand,
     errors: Vec<FieldError>,
     saved: bool,
 }
@@ -53,6 +60,7 @@ pub(crate) async fn edit(
         page: frame(&request, &portal, &principal).await?,
         name: partner.name,
         contact: partner.contact,
+        brand: brand::get(&principal.scope).await?,
         errors: vec![],
         saved: !query.saved.is_empty(),
     })
@@ -79,6 +87,7 @@ pub(crate) async fn update(
                 page: frame(&request, &portal, &principal).await?,
                 name: form.name.clone(),
                 contact: form.contact.clone(),
+                brand: brand::get(&principal.scope).await?,
                 errors,
                 saved: false,
             };
@@ -86,4 +95,48 @@ pub(crate) async fn update(
         }
         Err(other) => Err(other.into()),
     }
+}
+
+/// The colour and the logo of reports.
+pub(crate) async fn set_brand(
+    request: HttpRequest,
+    portal: web::Data<Portal>,
+    principal: Signed,
+    fields: Fields,
+) -> Answer {
+    let logo = match (fields.file("logo"), fields.get("remove_logo")) {
+        (Some(bytes), _) => Logo::Set(bytes.to_vec()),
+        (None, "yes") => Logo::Remove,
+        (None, _) => Logo::Keep,
+    };
+    let colour = fields.get("colour").to_owned();
+    match brand::set(&principal.scope, &colour, logo).await {
+        Ok(()) => Ok(see_other("/settings/organisation?saved=yes")),
+        Err(model::Error::Invalid(errors)) => {
+            let partner = partner::current(&principal.scope).await?;
+            let stored = brand::get(&principal.scope).await?;
+            let edit = Edit {
+                page: frame(&request, &portal, &principal).await?,
+                name: partner.name,
+                contact: partner.contact,
+                brand: Brand { colour, ..stored },
+                errors,
+                saved: false,
+            };
+            html_status(StatusCode::UNPROCESSABLE_ENTITY, &edit)
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// The logo, as it was uploaded; its type is what its first bytes said then.
+pub(crate) async fn logo(principal: Signed) -> Answer {
+    let (kind, bytes) = brand::get(&principal.scope)
+        .await?
+        .logo
+        .ok_or(PageProblem::NotFound)?;
+    Ok(HttpResponse::Ok()
+        .content_type(kind)
+        .insert_header(("content-security-policy", "default-src 'none'; sandbox"))
+        .body(bytes))
 }
