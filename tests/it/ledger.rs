@@ -551,7 +551,7 @@ async fn oversight(ledger: &mut Ledger<'_>, company: &str) {
     let form = [("channel", mail.as_str()), ("recipients", "boss@contoso.example"), ("day", "2")];
     ledger.page(&owner, "POST /companies/{id}/reports/schedules", &[company], &form, &["report_schedule.create"]).await;
     let page = owner.page(&format!("/companies/{company}/reports")).await;
-    let schedule = page.split("/reports/schedules/").nth(2).unwrap()[..36].to_owned();
+    let schedule = page.split("/reports/schedules/").nth(1).unwrap()[..36].to_owned();
     let route = "POST /companies/{id}/reports/schedules/{object}/remove";
     ledger.page(&owner, route, &[company, &schedule], &[], &["report_schedule.remove"]).await;
     ledger.page(&owner, "POST /settings/organisation/brand", &[], &[("colour", "#aa0000")], &["brand.edit"]).await;

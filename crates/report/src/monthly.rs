@@ -272,7 +272,7 @@ fn mfa_section(sheet: &mut Sheet, report: &Monthly, colour: Colour) {
 }
 
 fn accounts_section(sheet: &mut Sheet, report: &Monthly, colour: Colour) {
-    sheet.heading("Accounts", colour, 90.0);
+    sheet.heading("Accounts", colour, 170.0);
     let o = &report.accounts;
     let mut rows = vec![
         ["Members".to_owned(), o.members.to_string()],
