@@ -64,6 +64,7 @@ mod m29_evidence;
 mod m30_alerts;
 mod m31_channels;
 mod m32_reports;
+mod m33_required_factor;
 
 /// The setting of a transaction that says whose rows it may touch.
 pub const SETTING: &str = "tenantry.partner";
@@ -216,6 +217,7 @@ impl MigratorTrait for Migrator {
             Box::new(m30_alerts::Change),
             Box::new(m31_channels::Change),
             Box::new(m32_reports::Change),
+            Box::new(m33_required_factor::Change),
         ]
     }
 }

@@ -203,6 +203,7 @@ async function walk(browser, script) {
     await tenantsAndCompanies(page, { root, look, heading });
     await renewal(page, { root, microsoft, clientId, look, heading });
     await certificate(page, { root, microsoft, look, heading, settled, sim: sim.output() });
+    await oversight(page, { root, look, heading, settled });
 
     // Delete a mapping.
     await page.goto(`${root}${ENTRA}/mappings`);
@@ -231,6 +232,85 @@ async function tell(microsoft, path, form) {
   const answer = await fetch(`${microsoft}_sim/${path}`, { method: 'POST', body: new URLSearchParams(form) });
   assert.ok(answer.ok, `${path}: ${answer.status}`);
   return answer.headers.get('content-type')?.includes('json') ? answer.json() : undefined;
+}
+
+/** Alerts, evidence and an assessment of it, a channel that sends a test, a report, the contact form. */
+async function oversight(page, { root, look, heading }) {
+  await page.goto(`${root}/alerts`);
+  await heading('Alerts');
+  await page.getByRole('link', { name: /ends within|is at risk/ }).first().waitFor();
+  await look('alerts');
+  await page.getByRole('link', { name: /ends within|is at risk/ }).first().click();
+  await page.getByRole('button', { name: 'Acknowledge' }).click();
+  await page.getByText('Acknowledged').first().waitFor();
+  await look('alert');
+  await page.goto(`${root}/alerts`);
+  await page.getByRole('checkbox', { name: /Choose alert/ }).first().check();
+  await page.getByRole('button', { name: 'Snooze' }).click();
+  await page.getByText('1 changed.').waitFor();
+  await page.goto(`${root}/evidence`);
+  await heading('Evidence');
+  await page.getByText('Covered').first().waitFor();
+  await look('evidence');
+  await page.getByRole('link', { name: 'Tailspin', exact: true }).click();
+  await page.getByRole('heading', { name: 'Statements' }).waitFor();
+  await look('company-evidence');
+  await page.getByRole('link', { name: 'Privileged roles' }).first().click();
+  await page.getByRole('heading', { name: 'Seen by' }).waitFor();
+  await look('statement');
+
+  await page.goto(`${root}/assessments/new`);
+  await page.getByLabel('Company').selectOption({ label: 'Tailspin' });
+  await page.getByRole('textbox', { name: 'Name' }).fill('');
+  await page.getByRole('button', { name: 'Begin' }).click();
+  await page.getByText('Enter a name of at most 120 characters.').waitFor();
+  await look('assessment-refused');
+  await page.getByRole('textbox', { name: 'Name' }).fill('Fourth quarter');
+  await page.getByRole('button', { name: 'Begin' }).click();
+  await heading('Fourth quarter');
+  await page.getByRole('button', { name: 'Attach what syncs saw' }).click();
+  await page.getByText('so somebody else approves it').waitFor();
+  await page.getByRole('cell', { name: /accounts:/ }).first().waitFor();
+  await look('assessment');
+
+  await page.goto(`${root}/settings/notifications`);
+  await heading('Notifications');
+  await look('notifications');
+  await page.getByRole('link', { name: 'Add channel' }).click();
+  await page.getByText('Mail by SMTP').click();
+  await look('channel-new');
+  await page.getByRole('textbox', { name: 'Name', exact: true }).fill('Service desk');
+  await page.getByLabel('Server').fill('127.0.0.1');
+  await page.getByLabel('Port').fill('9');
+  await page.getByLabel('Encryption').selectOption('none');
+  await page.getByLabel('Sender').fill('alerts@halden.example');
+  await page.locator('#to').fill('ops@halden.example');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await heading('Service desk');
+  await page.getByRole('button', { name: 'Send a test' }).click();
+  await page.getByText('Test of a notification channel').waitFor();
+  await look('channel');
+  await page.goto(`${root}/settings/contact-form`);
+  await page.getByLabel('Delivered to').fill('contact@halden.example');
+  await page.getByText('The form is open').click();
+  await page.getByRole('button', { name: 'Save' }).click();
+  await look('contact-form');
+  const address = await page.locator('#contact-url').textContent();
+  await page.goto(address);
+  await page.getByRole('button', { name: 'Send' }).click();
+  await page.getByText('Enter your e-mail address').waitFor();
+  await look('contact-refused');
+
+  await page.goto(`${root}/companies`);
+  await page.getByRole('link', { name: 'Tailspin', exact: true }).click();
+  await page.getByRole('link', { name: 'Reports', exact: true }).click();
+  await page.getByLabel('Recipients').fill('boss@tailspin.example');
+  await page.getByRole('button', { name: 'Send every month' }).click();
+  await page.getByText('On day 2 of each month').waitFor();
+  await look('reports');
+  await page.getByRole('table').getByRole('link').first().click();
+  await page.getByRole('heading', { name: 'Administrators' }).waitFor();
+  await look('report');
 }
 
 /** Consent links, opened in a second, signed-out browser: consented, declined, withdrawn. */

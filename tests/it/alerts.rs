@@ -370,5 +370,6 @@ on_both! {
         for control in coverage["value"].as_array().unwrap() {
             assert_eq!(control["state"], "covered", "{control}");
         }
+        println!("B16: frozen, every control degraded with one alert; thawed, each is covered and the alert closed");
     }
 }

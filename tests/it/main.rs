@@ -46,6 +46,7 @@ mod recorded;
 mod recovery;
 mod refusals;
 mod renewal;
+mod reports;
 mod rig;
 mod rigs;
 mod schedule;

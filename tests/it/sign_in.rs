@@ -228,6 +228,38 @@ on_both! {
         assert_eq!(last, 429);
     }
 
+    async fn a_required_second_factor_comes_before_everything_else(app) {
+        let browser = sign_in(&app, OWNER).await;
+        assert_eq!(browser.post("/settings/second-factor", &[("is_required", "yes")]).await.status(), 303);
+        // From the next request on, also in the session that asked for it.
+        for path in ["/", "/companies", "/settings/members", "/alerts", "/settings/audit.csv"] {
+            assert_eq!(location(&browser.get(path).await), "/account?done=factor", "{path}");
+        }
+        let made = browser.post("/account/tokens", &[("token_name", "Way round"), ("role", "owner")]).await;
+        assert_eq!(location(&made), "/account?done=factor");
+        let page = browser.page("/account?done=factor").await;
+        assert!(page.contains("wants a second factor of everybody"), "{page}");
+        set_up_app(&app, &browser).await;
+        assert_eq!(browser.get("/companies").await.status(), 200);
+        // Programs have tokens, which are long enough by themselves.
+        app.get("/companies").await;
+    }
+
+    async fn what_matters_wants_the_password_and_the_code(app) {
+        let browser = sign_in(&app, OWNER).await;
+        let (seed, codes) = set_up_app(&app, &browser).await;
+        app.advance_minutes(6);
+        let code = || keys::totp::present_code(&seed, app.clock.now().0 / 1000);
+        let prove = async |form: &[(&str, &str)]| browser.post("/prove?next=/account", form).await.status().as_u16();
+        assert_eq!(prove(&[("code", &code())]).await, 422, "a code alone");
+        assert_eq!(prove(&[("password", PASSWORD)]).await, 422, "a password alone");
+        assert_eq!(prove(&[("password", "not my password at all"), ("code", &code())]).await, 422);
+        assert_eq!(prove(&[("recovery_code", &codes[0])]).await, 422, "a recovery code alone");
+        assert_eq!(prove(&[("password", PASSWORD), ("code", &code())]).await, 303);
+        app.advance_minutes(6);
+        assert_eq!(prove(&[("password", PASSWORD), ("recovery_code", &codes[0])]).await, 303);
+    }
+
     async fn a_proof_renews_the_session_and_old_tokens_stop(app) {
         let browser = sign_in(&app, OWNER).await;
         let stolen = cookie_of(&browser, &app).await;

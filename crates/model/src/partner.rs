@@ -35,6 +35,34 @@ pub async fn current(scope: &Scope) -> Result<Partner> {
         .ok_or_else(|| Error::Stored("the scope's partner does not exist".into()))
 }
 
+/// Whether members of a partner must have a second factor.
+pub async fn requires_factor(db: &Db, partner: PartnerId) -> Result<bool> {
+    let row = query_one(
+        &db.conn_of(partner),
+        "SELECT requires_factor FROM partners WHERE id = $1",
+        vec![partner.into()],
+    )
+    .await?;
+    let flag: i64 = row.map_or(Ok(0), |row| row.try_get("", "requires_factor"))?;
+    Ok(flag != 0)
+}
+
+/// Demands a second factor of every member who signs in with a password, or no longer.
+pub async fn require_factor(scope: &Scope, is_required: bool) -> Result<()> {
+    scope.require_everywhere(Role::Owner)?;
+    let tx = scope.begin().await?;
+    execute(
+        &tx.conn,
+        "UPDATE partners SET requires_factor = $1 WHERE id = $2",
+        vec![i64::from(is_required).into(), scope.partner().into()],
+    )
+    .await?;
+    let target = Target::new("partner", scope.partner(), "");
+    let detail = json!({ "is_required": is_required });
+    audit::append(&tx, scope, "partner.require_factor", target, detail).await?;
+    tx.commit().await
+}
+
 /// Changes the partner's name, and whom its customers' administrators may ask.
 ///
 /// # Errors

@@ -12,12 +12,12 @@ use actix_web::{
     web,
 };
 use futures_util::FutureExt;
-use model::{api_token, session, session::Principal};
+use model::{SignInMethod, api_token, session, session::Principal};
 
 use crate::{
     Portal,
     address::{address, is_past_proxy},
-    cookie,
+    cookie, pages,
     problem::{ApiProblem, PageProblem},
     proof, refused,
     routes::{self, Access},
@@ -209,6 +209,7 @@ async fn admit(request: &mut ServiceRequest, access: Option<Access>) -> Result<(
                 .scope
                 .require(least)
                 .map_err(|e| PageProblem::from(e).error_response())?;
+            enrol_first(request, &portal, &principal).await?;
             if matches!(access, Access::Proved(_)) {
                 proof::check(request, &portal, &principal).await?;
             }
@@ -228,6 +229,48 @@ async fn admit(request: &mut ServiceRequest, access: Option<Access>) -> Result<(
                 .map_err(|e| ApiProblem::from(e).error_response())?;
             Ok(())
         }
+    }
+}
+
+/// Where somebody may go who must have a second factor first: to make one, and out.
+const ENROLMENT: [&str; 5] = [
+    "/account",
+    "/account/authenticator-app",
+    "/account/passkeys",
+    "/account/passkeys/new",
+    "/sign-out",
+];
+
+/// Whoever signed in with a password alone, in an organisation that wants more, makes a second factor
+/// before anything else.
+async fn enrol_first(
+    request: &ServiceRequest,
+    portal: &Portal,
+    principal: &Principal,
+) -> Result<(), HttpResponse> {
+    use actix_web::ResponseError;
+    let with_password = principal
+        .session
+        .as_ref()
+        .is_some_and(|session| session.method == SignInMethod::Password);
+    let path = request.path();
+    if !with_password || ENROLMENT.contains(&path) || path.starts_with("/prove") {
+        return Ok(());
+    }
+    let failed = |e: model::Error| PageProblem::from(e).error_response();
+    let partner = principal.scope.partner();
+    if !model::partner::requires_factor(&portal.db, partner)
+        .await
+        .map_err(failed)?
+    {
+        return Ok(());
+    }
+    match pages::second_factor::is_needed(portal, principal.member.id).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(HttpResponse::SeeOther()
+            .insert_header((header::LOCATION, "/account?done=factor"))
+            .finish()),
+        Err(problem) => Err(problem.error_response()),
     }
 }
 

@@ -81,6 +81,7 @@ routes! {
     get "/settings/members/{id}" Proved(Owner), pages::members::edit;
     post "/settings/members/{id}" Proved(Owner), pages::members::update;
     post "/settings/members/{id}/remove" Proved(Owner), pages::members::delete;
+    post "/settings/second-factor" Proved(Owner), pages::members::require_factor;
     post "/settings/invitations/{id}/withdraw" Page(Owner), pages::members::withdraw;
     get "/settings/audit" Page(Auditor), pages::audit::index;
     get "/settings/audit.csv" Proved(Auditor), pages::audit::csv;

@@ -9,10 +9,10 @@ import { AUDITOR, query } from './build.mjs';
 const ENTRA = '/settings/integrations/entra';
 
 const SECTIONS = [...source('section.rs').matchAll(/word: "([a-z-]+)"/g)].map(m => m[1]);
-const isFile = path => /\.(csv|ndjson|cer)$/.test(path);
+const isFile = path => /\.(csv|ndjson|cer|json|zip|pdf)$/.test(path);
 const isStream = path => path.endsWith('/events');
 /** Routes that another browser looks at, or that lead to Microsoft. */
-const ELSEWHERE = /^\/(api|static|healthz|setup|sign-in|invitations|consent\/|prove\/provider)/;
+const ELSEWHERE = /^\/(api|static|healthz|setup|sign-in|invitations|consent\/|contact\/|prove\/provider|settings\/organisation\/logo)/;
 
 export async function everything(tabs, at) {
   const [page] = tabs;
@@ -23,7 +23,7 @@ export async function everything(tabs, at) {
     if (isFile(path.split('?')[0])) await file(tab, path);
     else await visit(tab, path);
   };
-  const parts = ['', '/edit', '/users', '/groups', '/secure-score', '/secure-score?status=all', '/users.csv', ...SECTIONS.map(word => `/directory/${word}`)];
+  const parts = ['', '/edit', '/users', '/groups', '/secure-score', '/secure-score?status=all', '/evidence', '/reports', '/users.csv', ...SECTIONS.map(word => `/directory/${word}`)];
   await share(tabs, [
     ...ROUTES.filter(route => route.method === 'get' && !route.gaps && !ELSEWHERE.test(route.path)).map(route => one(route.path)),
     ...[at.F, at.C, at.B].flatMap(company => parts.map(part => one(company + part))),
@@ -62,7 +62,7 @@ async function file(page, path) {
   const { 'content-type': kind, 'content-disposition': how, 'x-content-type-options': sniff } = answer.headers();
   note('get', path.split('?')[0], answer.status());
   labels.set(page, path);
-  if (answer.status() !== 200 || !/^(text\/csv|application\/x-ndjson|application\/x-x509-ca-cert)/.test(kind) || !/^attachment; filename="[\w.-]+"$/.test(how) || sniff !== 'nosniff') {
+  if (answer.status() !== 200 || !/^(text\/csv|application\/x-ndjson|application\/x-x509-ca-cert|application\/(json|zip|pdf)$)/.test(kind) || !/^attachment; filename="[\w.-]+"$/.test(how) || sniff !== 'nosniff') {
     find(page, `a file as ${answer.status()} ${kind}, ${how}, ${sniff}`);
   }
 }

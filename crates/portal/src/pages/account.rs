@@ -112,6 +112,10 @@ fn done_words(done: &str) -> &'static str {
         "session" => "The session has ended.",
         "sessions" => "All your other sessions have ended.",
         "token" => "The API token is revoked.",
+        "factor" => {
+            "Your organisation wants a second factor of everybody. Set up a passkey or an authenticator \
+             app here, and you can go on."
+        }
         "linked" => "The account is linked: you can sign in with it.",
         "unlinked" => "The account is unlinked.",
         _ => "",

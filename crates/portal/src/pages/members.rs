@@ -25,6 +25,7 @@ struct Index {
     invitations: Vec<InvitationRow>,
     own: MemberId,
     can_change: bool,
+    requires_factor: bool,
     done: &'static str,
 }
 
@@ -47,6 +48,7 @@ pub(crate) async fn index(
         invitations: invitation::list(scope).await?,
         own: principal.member.id,
         can_change: scope.role() == Role::Owner,
+        requires_factor: model::partner::requires_factor(&portal.db, scope.partner()).await?,
         done: match query.done.as_str() {
             "changed" => "The member is changed. Their sessions here have ended.",
             "removed" => {
@@ -292,4 +294,16 @@ pub(crate) async fn withdraw(principal: Signed, id: web::Path<InvitationId>) -> 
         .await?
         .ok_or(PageProblem::NotFound)?;
     Ok(see_other("/settings/members?done=withdrawn"))
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Requirement {
+    #[serde(default)]
+    is_required: String,
+}
+
+/// Whether everybody must have a second factor.
+pub(crate) async fn require_factor(principal: Signed, form: web::Form<Requirement>) -> Answer {
+    model::partner::require_factor(&principal.scope, form.is_required == "yes").await?;
+    Ok(see_other("/settings/members"))
 }

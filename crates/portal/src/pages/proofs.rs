@@ -25,6 +25,8 @@ use crate::{
 struct Prove {
     page: Page,
     has_password: bool,
+    /// A code is asked for together with the password.
+    with_password: bool,
     has_app: bool,
     question: Option<Question>,
     /// A provider that signs the person in, by its id, and its name.
@@ -87,9 +89,9 @@ async fn page(
             "account",
         )
         .await?,
-        // Whoever has a second factor proves with it: the password alone would be less than what
-        // they signed in with.
+        // The password alone would be less than what they signed in with.
         has_password: principal.member.password_hash.is_some() && !has_app && question.is_none(),
+        with_password: principal.member.password_hash.is_some(),
         has_app,
         question,
         provider,
@@ -127,11 +129,29 @@ pub(crate) async fn create(
     };
     let member = &principal.member;
     let needs_factor = super::second_factor::is_needed(&portal, member.id).await?;
+    // Whoever has a password and a second factor proves with both: neither a stolen password nor a lost
+    // telephone is enough for what matters. A passkey is both at once.
+    let needs_password = member.password_hash.is_some();
+    if needs_factor && needs_password {
+        let subjects = [format!("proof {}", member.id)];
+        if let Some(seconds) = sign_in::attempt(&portal.db, &subjects).await? {
+            return again(StatusCode::TOO_MANY_REQUESTS, too_many(seconds)).await;
+        }
+        if !password::verify(&form.password, member.password_hash.clone()).await {
+            tracing::warn!(member = %member.id, "a password for a proof was wrong");
+            let error = "This is not your password, or not a code that counts now.";
+            return again(StatusCode::UNPROCESSABLE_ENTITY, error.into()).await;
+        }
+        sign_in::succeeded(&portal.db, &subjects).await?;
+    }
     if needs_factor {
         return match check(&portal, member, &form.code, &form.recovery_code).await? {
             Checked::Right(method) => proved(&request, &portal, &principal, &goal, method).await,
             Checked::Wrong => {
-                let error = "This is not a code that counts now. Each counts once.";
+                let error = match needs_password {
+                    true => "This is not your password, or not a code that counts now.",
+                    false => "This is not a code that counts now. Each counts once.",
+                };
                 again(StatusCode::UNPROCESSABLE_ENTITY, error.into()).await
             }
             Checked::TooMany(error) => again(StatusCode::TOO_MANY_REQUESTS, error).await,

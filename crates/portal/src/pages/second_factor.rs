@@ -29,7 +29,7 @@ struct SecondFactor {
 }
 
 /// Whether the member has one.
-pub(super) async fn is_needed(portal: &Portal, member: MemberId) -> Result<bool, PageProblem> {
+pub(crate) async fn is_needed(portal: &Portal, member: MemberId) -> Result<bool, PageProblem> {
     Ok(totp::is_confirmed(&portal.db, member).await?
         || !passkey::list(&portal.db, member).await?.is_empty())
 }
