@@ -1,15 +1,15 @@
 //! What is refused is in the log, as JSON where that is asked for, without a token of anybody's; and
 //! what came past the proxy is not answered.
 
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::{collections::BTreeMap, fs::OpenOptions, io::Write};
 
 use reqwest::{Client, Method, redirect::Policy};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sim::World;
 
 use crate::{
-    app::{Database, TestApp, run},
+    app::{Database, TestApp, run, secret, text},
+    evidence::colleague,
     rig::Installation,
 };
 
@@ -141,5 +141,55 @@ fn what_came_past_the_proxy_is_not_answered() {
                 );
             }
         }
+    });
+}
+
+#[test]
+fn a_token_that_asks_too_often_waits() {
+    run(|| async {
+        let app = TestApp::start_with(Database::Sqlite, World::demo(secret()), false).await;
+        let company = app.post("/companies", json!({ "name": "Asked" })).await;
+        let path = format!("/api/v1/companies/{}/reports/2999-01", text(&company, "id"));
+        let ask = async |token: &str, path: &str| {
+            let request = app
+                .http
+                .get(format!("{}{path}", app.url))
+                .bearer_auth(token);
+            request.send().await.unwrap()
+        };
+        let first = ask(&app.token, "/api/v1/companies").await;
+        assert_eq!(first.headers()["ratelimit-limit"], "1000");
+        let left: i64 = first.headers()["ratelimit-remaining"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!((900..1000).contains(&left), "{left}");
+        let mut statuses = BTreeMap::new();
+        let mut refused = None;
+        for _ in 0..70 {
+            let answer = ask(&app.token, &path).await;
+            *statuses.entry(answer.status().as_u16()).or_insert(0) += 1;
+            if answer.status() == 429 {
+                refused = Some(answer);
+            }
+        }
+        // Sixty at once, and one more for each second that this took.
+        assert!((60..=65).contains(&statuses[&404]), "{statuses:?}");
+        let refused = refused.unwrap();
+        let wait: i64 = refused.headers()["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!((1..=2).contains(&wait), "{wait}");
+        assert_eq!(
+            refused.headers()["content-type"],
+            "application/problem+json"
+        );
+        // What is no file goes on, and so does everybody else.
+        assert_eq!(ask(&app.token, "/api/v1/companies").await.status(), 200);
+        let other = colleague(&app, "other@halden.example", model::Role::Viewer).await;
+        assert_eq!(ask(&other, &path).await.status(), 404);
     });
 }

@@ -23,7 +23,7 @@ async fn mail_channel(app: &TestApp) -> (String, String) {
             json!({
                 "name": "Main", "cloud": "custom", "directory_id": application.home,
                 "client_id": application.client_id, "client_secret": application.secret,
-                "features": ["mfa", "secure_score", "activity", "mail"],
+                "features": ["mfa", "secure_score", "activity", "devices", "managed_devices", "policies", "risk", "eligibility", "mail"],
             }),
         )
         .await,

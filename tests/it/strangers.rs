@@ -22,7 +22,7 @@ async fn shown(response: Response, id: &str) -> (u16, Vec<(String, String)>, Str
     let mut headers: Vec<(String, String)> = response
         .headers()
         .iter()
-        .filter(|(name, _)| *name != "date" && *name != "connection")
+        .filter(|(name, _)| !["date", "connection", "ratelimit-remaining"].contains(&name.as_str()))
         .map(|(name, value)| {
             let value = value.to_str().unwrap().replace(id, "ID");
             (name.to_string(), value)

@@ -17,7 +17,9 @@ use model::{SignInMethod, api_token, session, session::Principal};
 use crate::{
     Portal,
     address::{address, is_past_proxy},
-    cookie, pages,
+    cookie,
+    pace::{Left, Pace},
+    pages,
     problem::{ApiProblem, PageProblem},
     proof, refused,
     routes::{self, Access},
@@ -85,6 +87,12 @@ pub(crate) async fn guard(
         },
         Err(refusal) => request.into_response(refusal).map_into_right_body(),
     };
+    if matches!(access, Some(Access::Api(_))) {
+        let left = response.request().extensions().get::<Left>().copied();
+        if let Some(left) = left {
+            left.say(response.headers_mut());
+        }
+    }
     refused::note(response.request(), access, response.status());
     dress(response.headers_mut(), is_static, is_secure);
     Ok(response)
@@ -205,6 +213,8 @@ async fn admit(request: &mut ServiceRequest, access: Option<Access>) -> Result<(
                 return Err(to_sign_in(request));
             };
             request.extensions_mut().insert(Signed(principal.clone()));
+            count(request, &principal)
+                .map_err(|seconds| PageProblem::TooMany(seconds).error_response())?;
             principal
                 .scope
                 .require(least)
@@ -223,6 +233,8 @@ async fn admit(request: &mut ServiceRequest, access: Option<Access>) -> Result<(
                 return Err(ApiProblem::Unauthorised.error_response());
             };
             request.extensions_mut().insert(Signed(principal.clone()));
+            count(request, &principal)
+                .map_err(|seconds| ApiProblem::TooMany(seconds).error_response())?;
             principal
                 .scope
                 .require(least)
@@ -230,6 +242,16 @@ async fn admit(request: &mut ServiceRequest, access: Option<Access>) -> Result<(
             Ok(())
         }
     }
+}
+
+/// Counts a request of somebody who is known; what is left is said with the answer.
+fn count(request: &ServiceRequest, principal: &Principal) -> Result<(), i64> {
+    let Some(pace) = request.app_data::<web::Data<Pace>>() else {
+        return Ok(());
+    };
+    let left = pace.count(principal, request.path())?;
+    request.extensions_mut().insert(left);
+    Ok(())
 }
 
 /// Where somebody may go who must have a second factor first: to make one, and out.

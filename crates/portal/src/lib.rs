@@ -12,6 +12,7 @@ mod assessment_archive;
 mod assets;
 mod cookie;
 mod guard;
+mod pace;
 mod pages;
 mod passkey;
 mod password;
@@ -97,9 +98,11 @@ impl Server {
     pub fn build(portal: Portal, listener: TcpListener, workers: usize) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
         let portal = web::Data::new(portal);
+        let pace = web::Data::new(pace::Pace::default());
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(portal.clone())
+                .app_data(pace.clone())
                 .app_data(web::FormConfig::default().limit(1024 * 1024))
                 .app_data(web::PayloadConfig::new(1024 * 1024))
                 .app_data(api::json_config())

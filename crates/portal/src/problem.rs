@@ -166,6 +166,9 @@ pub(crate) enum ApiProblem {
     Invalid(Vec<FieldError>),
     #[error("{0}")]
     Conflict(String),
+    /// Seconds to wait.
+    #[error("too many")]
+    TooMany(i64),
     #[error("inner: {0}")]
     Inner(String),
 }
@@ -206,6 +209,7 @@ impl ResponseError for ApiProblem {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Inner(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -243,6 +247,11 @@ impl ResponseError for ApiProblem {
                     .join(" "),
             ),
             Self::Conflict(text) => ("conflict", "Conflict", text.clone()),
+            Self::TooMany(seconds) => (
+                "too-many-requests",
+                "Too many requests",
+                format!("Ask again in {seconds} seconds, as the Retry-After header says."),
+            ),
             Self::Inner(inner) => {
                 tracing::error!(%inner, "an API call failed");
                 (
@@ -272,6 +281,9 @@ impl ResponseError for ApiProblem {
         let mut response = HttpResponse::build(self.status_code());
         if matches!(self, Self::Unauthorised) {
             response.insert_header(("www-authenticate", "Bearer"));
+        }
+        if let Self::TooMany(seconds) = self {
+            response.insert_header((header::RETRY_AFTER, *seconds));
         }
         response
             .content_type("application/problem+json")

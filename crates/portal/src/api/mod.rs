@@ -244,6 +244,12 @@ fn say_problems(operation: &mut serde_json::Value) {
         let answer = serde_json::json!({ "description": text, "content": content });
         responses.insert("400".into(), answer);
     }
+    if !responses.contains_key("429") {
+        let content = serde_json::json!({ "application/json": { "schema": problem } });
+        let text = "The token asked too often; Retry-After says when to come again.";
+        let answer = serde_json::json!({ "description": text, "content": content });
+        responses.insert("429".into(), answer);
+    }
     for response in responses.values_mut() {
         let content = response.get_mut("content").and_then(|c| c.as_object_mut());
         let Some(content) = content else {
