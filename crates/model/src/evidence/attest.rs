@@ -60,7 +60,7 @@ async fn statements(scope: &Scope, run: &Run) -> Result<Vec<Statement>> {
             |c: &&crate::RunCollector| c.objects_new + c.objects_changed + c.objects_removed == 0;
         // Accounts are many: where nothing changed they need not be looked at again.
         let known = match kind {
-            EvidenceKind::UserInventory if of.iter().all(|c| is_unchanged(&c)) => {
+            EvidenceKind::UserInventory if of.iter().all(is_unchanged) => {
                 newest_id(scope, run.mapping_id, kind).await?
             }
             _ => None,

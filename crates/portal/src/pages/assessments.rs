@@ -40,7 +40,7 @@ async fn companies(principal: &Signed) -> Result<Vec<(CompanyId, String)>, PageP
         .await?
         .into_iter()
         .collect();
-    all.sort_by(|a, b| a.1.to_lowercase().cmp(&b.1.to_lowercase()));
+    all.sort_by_key(|one| one.1.to_lowercase());
     Ok(all)
 }
 

@@ -214,7 +214,7 @@ impl Choice {
     async fn of(principal: &Signed) -> Result<Self, PageProblem> {
         let names = all_company_names(&principal.scope).await?;
         let mut companies: Vec<_> = names.into_iter().collect();
-        companies.sort_by(|a, b| a.1.to_lowercase().cmp(&b.1.to_lowercase()));
+        companies.sort_by_key(|one| one.1.to_lowercase());
         Ok(Self {
             companies,
             kinds: AlertKind::ALL,

@@ -172,7 +172,7 @@ pub(crate) async fn index(
             _ => true,
         })
         .collect();
-    companies.sort_by(|a, b| a.name.to_lowercase().cmp(&b.name.to_lowercase()));
+    companies.sort_by_key(|one| one.name.to_lowercase());
     let total = companies.len();
     let window = Window::page(list.page, PAGE_SIZE);
     let skip = usize::try_from(window.offset).unwrap_or(usize::MAX);
