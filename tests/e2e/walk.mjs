@@ -390,7 +390,7 @@ async function tenantsAndCompanies(page, { root, look, heading }) {
   await page.goto(`${root}/settings/organisation`);
   await page.getByLabel('Contact').fill('help@halden.example');
   await look('organisation');
-  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('region', { name: 'Organisation' }).getByRole('button', { name: 'Save' }).click();
   await page.getByText('Saved.').waitFor();
 }
 

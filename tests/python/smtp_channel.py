@@ -7,6 +7,7 @@ password; and one that answers 550.
 import email
 import email.policy
 import json
+import logging
 import os
 import re
 import socket
@@ -15,10 +16,15 @@ import sys
 import tempfile
 import time
 import urllib.request
+import warnings
 
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
+
+# What the server notes of a handshake that we refuse, on purpose.
+logging.disable(logging.CRITICAL)
+warnings.simplefilter("ignore")
 
 binary = sys.argv[1]
 folder = tempfile.mkdtemp()
@@ -45,7 +51,7 @@ class Inbox:
 
 def authenticate(server, session, envelope, mechanism, data):
     ok = isinstance(data, LoginPassword) and (data.login, data.password) == (b"alerts", b"a secret of smtp")
-    return AuthResult(success=ok)
+    return AuthResult(success=ok, handled=ok)  # not handled: the server itself answers 535
 
 
 authority = trustme.CA()
@@ -84,15 +90,16 @@ def call(method, path, body=None):
 
 
 def until(what):
-    for _ in range(200):
+    last = None
+    for _ in range(300):
         try:
-            found = what()
-        except OSError:
-            found = None
-        if found:
-            return found
+            last = what()
+        except OSError as error:
+            last = None if isinstance(error, ConnectionError) else error
+        if last and not isinstance(last, OSError):
+            return last
         time.sleep(0.1)
-    raise SystemExit("it did not come to that")
+    raise SystemExit(f"it did not come to that: {last!r}, {deliveries()!r}")
 
 
 def channel(name, password, security="starttls"):
@@ -105,6 +112,10 @@ def channel(name, password, security="starttls"):
 
 def state(id):
     return call("GET", f"/channels/{id}/deliveries")["value"][0]
+
+
+def deliveries():
+    return [state(one["id"]) for one in call("GET", "/channels")["value"]]
 
 
 try:

@@ -181,7 +181,7 @@ async fn smtp(sender: &Sender, taken: &Taken) -> Result<(), Undelivered> {
         Err(error) => {
             let said = match error.status() {
                 Some(code) => format!("The mail server answered {code}: {}", first_line(&error)),
-                None if error.is_tls() => "TLS failed: the certificate is not that of the server's name, or is not trusted.".to_owned(),
+                None if is_tls(&error) => "TLS failed: the certificate is not that of the server's name, or is not trusted.".to_owned(),
                 None => "The mail server could not be reached.".to_owned(),
             };
             // 5xx: "the SMTP client SHOULD NOT repeat the exact request" (RFC 5321, 4.2.1).
@@ -191,6 +191,16 @@ async fn smtp(sender: &Sender, taken: &Taken) -> Result<(), Undelivered> {
             }
         }
     }
+}
+
+/// Whether the handshake failed: lettre passes rustls's reason on as an error of input and output, whose
+/// kind is then `InvalidData`; a network that fails has another.
+fn is_tls(error: &lettre::transport::smtp::Error) -> bool {
+    let reasons = std::iter::successors(std::error::Error::source(error), |one| one.source());
+    error.is_tls()
+        || reasons
+            .filter_map(|one| one.downcast_ref::<std::io::Error>())
+            .any(|one| one.kind() == std::io::ErrorKind::InvalidData)
 }
 
 /// What a server said, as one line without control characters.
