@@ -199,15 +199,24 @@ impl Runner {
         // All at once: one that waits at a limit of its own service holds up no other. The client's gate
         // bounds the requests, and the stage's places the rows in memory.
         let mut ended: FuturesUnordered<_> = work.into_iter().collect();
-        let mut through = Through::default();
+        let (mut through, mut refusal) = (Through::default(), None);
         while let Some(chain) = ended.next().await {
             match chain? {
                 Ok(one) => through.add(one),
-                // The token lapsed and no new one is given: that is the run's failure.
-                Err(error) => return self.refused(lease, &error).await,
+                Err(error) => {
+                    refusal = Some(error);
+                    break;
+                }
             }
         }
-        Ok(Worked::Through(through))
+        // Before anything is written: a chain that is not polled may hold a connection, or its turn to
+        // get one, and whoever writes would wait for that.
+        drop(ended);
+        match refusal {
+            // The token lapsed and no new one is given: that is the run's failure.
+            Some(error) => self.refused(lease, &error).await,
+            None => Ok(Worked::Through(through)),
+        }
     }
 
     /// What this attempt runs: what the credential is used for, what was asked for, and not what an

@@ -29,7 +29,7 @@ pub(crate) struct ListQuery {
 #[template(path = "assessments/index.html")]
 struct Index {
     page: Page,
-    rows: Vec<(Assessment, String, String)>,
+    rows: Vec<(Assessment, String, Timestamp)>,
     list: ListQuery,
     companies: Vec<(CompanyId, String)>,
     pager: Pager,
@@ -80,8 +80,8 @@ pub(crate) async fn index(
 }
 
 /// The last day of an assessment's period.
-fn last_day(assessment: &Assessment) -> String {
-    Timestamp(assessment.period_end.0 - 1).day()
+fn last_day(assessment: &Assessment) -> Timestamp {
+    Timestamp(assessment.period_end.0 - 1)
 }
 
 /// What was typed.
@@ -242,7 +242,7 @@ struct Show {
     company: String,
     catalogue: String,
     parts: Vec<Part>,
-    last_day: String,
+    last_day: Timestamp,
     may_approve: bool,
     statements: usize,
 }
