@@ -88,10 +88,7 @@ async fn read(mut parts: Multipart) -> Result<Fields, Error> {
             let chunk = chunk.map_err(|_| unreadable())?;
             total += chunk.len();
             if total > MAX_FORM {
-                return Err(PageProblem::Conflict(
-                    "The form is larger than 1 MiB. Choose a smaller file.".into(),
-                )
-                .into());
+                return Err(PageProblem::TooLarge.into());
             }
             bytes.extend_from_slice(&chunk);
         }
