@@ -126,6 +126,30 @@ on_both! {
         assert_eq!(at(&app.get(&path).await), starts + 24 * 60 * 60_000, "the next one is a day later");
     }
 
+    async fn a_worker_faster_than_the_hand_over_is_no_reason_to_wait(app) {
+        let mut app = app;
+        let (_, mapping) = app.connected("Contoso").await;
+        app.drain().await;
+        app.stop_worker().await;
+        let mapping: model::MappingId = mapping.parse().unwrap();
+        let scope = app.scope();
+        let ask = |cause| {
+            run::request(&scope, run::Of::Mapping(mapping), &[RunKind::Directory], cause)
+        };
+        let id = ask(model::RunCause::Schedule).await.unwrap().unwrap()[0].id;
+        let is_due = async || run::due(&app.db).await.unwrap().iter().any(|due| due.run == id);
+        // Handed over, claimed and given back, all before the hand-over was noted.
+        let due = run::due(&app.db).await.unwrap();
+        let lease = run::claim(&app.db, app.partner, id, "fast", 60_000).await.unwrap().unwrap();
+        let failure = run::Failure { code: None, error: "The key service is away.".into(), remedy: None };
+        lease.give_back(app.db.clock().now(), &failure).await.unwrap();
+        run::mark_pushed(&app.db, &due).await.unwrap();
+        assert!(is_due().await, "it waits for a hand-over that was used up");
+        let due = run::due(&app.db).await.unwrap();
+        run::mark_pushed(&app.db, &due).await.unwrap();
+        assert!(!is_due().await, "handed over");
+    }
+
     async fn a_worker_that_was_taken_for_dead_writes_nothing(app) {
         let (_, mapping) = app.connected("Contoso").await;
         app.drain().await;

@@ -25,6 +25,8 @@ pub struct Due {
     pub run: RunId,
     /// Attempts so far: with the id it names one delivery.
     pub attempt: i64,
+    /// Claims so far: a hand-over that was claimed before it was noted is not noted any more.
+    pub fence: i64,
     /// What people wait for has a higher one.
     pub priority: i64,
 }
@@ -305,7 +307,7 @@ pub async fn due(db: &Db) -> Result<Vec<Due>> {
     let rows = query_all(
         &db.everybody(),
         &format!(
-            "SELECT partner_id, id, attempt, priority FROM runs
+            "SELECT partner_id, id, attempt, fence, priority FROM runs
              WHERE state IN ('queued', 'retrying') AND not_before <= {} AND priority >= $1
                 AND (pushed_attempt IS NULL OR pushed_attempt <> attempt OR pushed_at < {lost})
              ORDER BY priority DESC, created_at LIMIT $2",
@@ -320,6 +322,7 @@ pub async fn due(db: &Db) -> Result<Vec<Due>> {
                 partner: row.try_get("", "partner_id")?,
                 run: row.try_get("", "id")?,
                 attempt: row.try_get("", "attempt")?,
+                fence: row.try_get("", "fence")?,
                 priority: row.try_get("", "priority")?,
             })
         })
@@ -327,6 +330,10 @@ pub async fn due(db: &Db) -> Result<Vec<Due>> {
 }
 
 /// Notes that due runs were handed to the queue.
+///
+/// A worker may be faster than this note. What it claimed meanwhile, perhaps gave back with the number of
+/// the same attempt, or what somebody has begun to wait for, is to be handed over once more: noted now, it
+/// would wait for the minute after which a hand-over is held to be lost.
 pub async fn mark_pushed(db: &Db, all: &[Due]) -> Result<()> {
     // In the order of their ids: two schedulers may do this at once.
     let mut all = all.to_vec();
@@ -337,10 +344,16 @@ pub async fn mark_pushed(db: &Db, all: &[Due]) -> Result<()> {
             &tx.conn,
             &format!(
                 "UPDATE runs SET pushed_attempt = $1, pushed_at = {}
-                 WHERE partner_id = $2 AND id = $3",
+                 WHERE partner_id = $2 AND id = $3 AND fence = $4 AND priority = $5",
                 db.now_sql()
             ),
-            vec![due.attempt.into(), due.partner.into(), due.run.into()],
+            vec![
+                due.attempt.into(),
+                due.partner.into(),
+                due.run.into(),
+                due.fence.into(),
+                due.priority.into(),
+            ],
         )
         .await?;
     }
