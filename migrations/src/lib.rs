@@ -65,6 +65,9 @@ mod m30_alerts;
 mod m31_channels;
 mod m32_reports;
 mod m33_required_factor;
+mod m34_intakes;
+mod m35_idempotency_keys;
+mod m36_channel_events;
 
 /// The setting of a transaction that says whose rows it may touch.
 pub const SETTING: &str = "tenantry.partner";
@@ -218,6 +221,9 @@ impl MigratorTrait for Migrator {
             Box::new(m31_channels::Change),
             Box::new(m32_reports::Change),
             Box::new(m33_required_factor::Change),
+            Box::new(m34_intakes::Change),
+            Box::new(m35_idempotency_keys::Change),
+            Box::new(m36_channel_events::Change),
         ]
     }
 }

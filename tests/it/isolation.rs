@@ -174,6 +174,7 @@ pub fn body_of(path: &str) -> serde_json::Value {
     match path {
         p if p.ends_with("/discoveries") => json!({ "source": "gdap" }),
         "/api/v1/alerts/{id}" => json!({ "state": "acknowledged" }),
+        "/api/v1/intakes/{id}" => json!({ "is_on": true }),
         "/api/v1/mappings/{id}" => json!({ "sync_interval_minutes": null }),
         p if p.ends_with("/remap") => json!({ "company_id": uuid::Uuid::from_u128(9) }),
         _ => json!({}),

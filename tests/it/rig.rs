@@ -76,7 +76,7 @@ impl Installation {
     pub fn new(app: &TestApp, postgres: Option<Owned>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut toml = format!(
-            "[clouds.custom]\nlogin = \"{0}\"\ngraph = \"{0}\"\nlimits = \"none\"\n[worker]\nlease_seconds = {1}\n",
+            "[clouds.custom]\nlogin = \"{0}\"\ngraph = \"{0}\"\nlimits = \"none\"\n[outbound]\nallow = [\"127.0.0.0/8\"]\n[worker]\nlease_seconds = {1}\n",
             app.sim.url(),
             number("TENANTRY_LEASE", 4),
         );

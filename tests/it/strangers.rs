@@ -157,6 +157,7 @@ on_both! {
         let schedule = model::report_schedule::create(&app.scope(), of_company, &draft).await.unwrap().unwrap().id.to_string();
         let assessment = crate::evidence::gathered(&app, &company).await;
         let alert = text(&crate::alerts::lost_consent(&app, "Contoso").await, "id");
+        let intake = text(&app.post("/intakes", json!({ "name": "SIEM", "url": "http://127.0.0.1:9/" })).await, "id");
         app.stop_worker().await;
 
         // Theirs: what their own paths need.
@@ -188,6 +189,8 @@ on_both! {
             ("/alerts", alert.clone(), String::new()),
             ("/assessments", assessment.clone(), String::new()),
             ("/settings/notifications", channel.clone(), delivery),
+            ("/settings/exports", intake.clone(), String::new()),
+            ("/api/v1/intakes", intake, String::new()),
             ("/api/v1/evidence", statement.clone(), String::new()),
             ("/api/v1/alerts", alert, String::new()),
             ("/api/v1/assessments", assessment, String::new()),
@@ -322,6 +325,9 @@ on_both! {
                             };
                         } else if schema != "NewConsentLink" {
                             body.as_object_mut().unwrap().remove("company_name");
+                        }
+                        if schema == "NewIntake" {
+                            body = json!({ "name": "x", "url": "http://127.0.0.1:9/" });
                         }
                         if schema == "NewAssessment" {
                             body = json!({ "name": "x", "catalogue": "soc2", "from": "2026-01-01", "to": "2026-02-01" });

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod evidence;
+pub(crate) mod export;
 pub(crate) mod keys;
 pub(crate) mod member;
 pub(crate) mod migrate;

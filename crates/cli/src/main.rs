@@ -11,7 +11,9 @@ mod log;
 
 use clap::{Parser, Subcommand};
 
-use commands::{audit, demo, doctor, evidence, keys, member, migrate, partner, serve, sim, work};
+use commands::{
+    audit, demo, doctor, evidence, export, keys, member, migrate, partner, serve, sim, work,
+};
 use config::Options;
 
 /// A sync makes and drops millions of small texts, on one thread what another made, which glibc's
@@ -49,6 +51,9 @@ enum Command {
     /// Verify archives of assessments.
     #[command(subcommand)]
     Evidence(evidence::Command),
+    /// Write what was synced to a file.
+    #[command(subcommand)]
+    Export(export::Command),
     /// Look at keys, and replace them.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -86,6 +91,7 @@ fn main() -> std::process::ExitCode {
             Command::Doctor => doctor::run(options).await,
             Command::Audit(command) => audit::run(options, command).await,
             Command::Evidence(command) => evidence::run(command).await,
+            Command::Export(command) => export::run(options, command).await,
             Command::Keys(command) => keys::run(options, command).await,
             Command::Partner(command) => partner::run(options, command).await,
             Command::Member(command) => member::run(options, command).await,

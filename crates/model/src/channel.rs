@@ -1,6 +1,6 @@
 //! Channels: how a partner's notifications leave, which of them, and when.
 
-use keys::{Keyring, Place, Sealed, Secret};
+use keys::{Keyring, Place, Secret};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder,
 };
@@ -8,15 +8,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    Alert, AlertKind, ChannelId, ChannelKind, CompanyId, CredentialId, Error, FieldError,
-    PartnerId, Result, Role, Scope, Severity, Timestamp,
+    Alert, AlertKind, ChannelEvent, ChannelId, ChannelKind, CompanyId, CredentialId, Error,
+    FieldError, PartnerId, Result, Role, Scope, Severity, Timestamp,
     audit::{self, Target},
-    data_key::DataKey,
+    data_key::{self, DataKey, SealedText},
     db::execute,
     entity::channel::{ActiveModel, Column, Entity, Model},
     member,
 };
 
+const FOR_WEBHOOKS: &str = "Only webhooks are told of more than alerts.";
 /// The most recipients of one channel.
 const MOST_RECIPIENTS: usize = 20;
 
@@ -103,9 +104,7 @@ pub struct Channel {
     pub last_error_at: Option<Timestamp>,
     /// What it was.
     pub last_error: Option<String>,
-    key_version: i64,
-    wrapped: Vec<u8>,
-    sealed: Vec<u8>,
+    secret: SealedText,
 }
 
 /// Which notifications a channel takes, and when they leave.
@@ -119,6 +118,8 @@ pub struct Rules {
     pub companies: Option<Vec<CompanyId>>,
     /// At which hour (UTC) one digest a day leaves; `None` for each at once.
     pub digest_hour: Option<i64>,
+    /// What a webhook is told of beside alerts, each at once.
+    pub events: Vec<ChannelEvent>,
 }
 
 impl Default for Rules {
@@ -128,19 +129,24 @@ impl Default for Rules {
             least_severity: Severity::Info,
             companies: None,
             digest_hour: None,
+            events: vec![],
         }
     }
 }
 
 impl Rules {
-    /// Whether an alert is told.
-    pub fn take(&self, alert: &Alert) -> bool {
-        let of_company = match (&self.companies, alert.company_id) {
+    /// Whether anything of a company is told, or, for `None`, of what belongs to none.
+    pub(crate) fn tell_of(&self, company: Option<CompanyId>) -> bool {
+        match (&self.companies, company) {
             (None, _) => true,
             (Some(chosen), Some(company)) => chosen.contains(&company),
             (Some(_), None) => false,
-        };
-        of_company
+        }
+    }
+
+    /// Whether an alert is told.
+    pub fn take(&self, alert: &Alert) -> bool {
+        self.tell_of(alert.company_id)
             && alert.severity >= self.least_severity
             && (self.kinds.is_empty() || self.kinds.contains(&alert.kind))
     }
@@ -166,13 +172,16 @@ impl TryFrom<Model> for Channel {
                     .transpose()
                     .map_err(|e| stored("companies", e))?,
                 digest_hour: row.digest_hour,
+                events: serde_json::from_str(&row.events).map_err(|e| stored("events", e))?,
             },
             last_sent_at: row.last_sent_at,
             last_error_at: row.last_error_at,
             last_error: row.last_error,
-            key_version: row.key_version,
-            wrapped: row.wrapped,
-            sealed: row.sealed,
+            secret: SealedText {
+                version: row.key_version,
+                wrapped: row.wrapped,
+                sealed: row.sealed,
+            },
         })
     }
 }
@@ -215,6 +224,9 @@ pub fn check(draft: &Draft) -> Result<()> {
     }
     if draft.rules.companies.as_ref().is_some_and(Vec::is_empty) {
         wrong("company", "Choose at least one company, or all of them.");
+    }
+    if !draft.rules.events.is_empty() && draft.settings.kind() != ChannelKind::Webhook {
+        wrong("events", FOR_WEBHOOKS);
     }
     match &draft.settings {
         Settings::Microsoft365 { to, .. } => check_recipients(to, &mut wrong),
@@ -324,6 +336,7 @@ pub async fn create(
         sealed: Set(sealed.as_bytes().to_vec()),
         kinds: Set(json!(rules.kinds).to_string()),
         least_severity: Set(rules.least_severity),
+        events: Set(json!(rules.events).to_string()),
         companies: Set(rules.companies.as_ref().map(|c| json!(c).to_string())),
         digest_hour: Set(rules.digest_hour),
         digested_day: Set(None),
@@ -341,7 +354,7 @@ pub async fn create(
         "channel.create",
         Target::new("channel", id, draft.name.trim()),
         json!({ "settings": draft.settings, "kinds": rules.kinds, "least_severity": rules.least_severity,
-                "companies": rules.companies, "digest_hour": rules.digest_hour }),
+                "companies": rules.companies, "digest_hour": rules.digest_hour, "events": rules.events }),
     )
     .await?;
     tx.commit().await?;
@@ -366,10 +379,14 @@ pub async fn set_rules(scope: &Scope, id: ChannelId, rules: &Rules) -> Result<Op
     let Some(channel) = get(scope, id).await? else {
         return Ok(None);
     };
+    if !rules.events.is_empty() && channel.settings.kind() != ChannelKind::Webhook {
+        return Err(Error::field("events", FOR_WEBHOOKS));
+    }
     let tx = scope.begin().await?;
     let changed = execute(
         &tx.conn,
-        "UPDATE channels SET kinds = $1, least_severity = $2, companies = $3, digest_hour = $4
+        "UPDATE channels SET kinds = $1, least_severity = $2, companies = $3, digest_hour = $4,
+            events = $7
          WHERE partner_id = $5 AND id = $6 AND removed_at IS NULL",
         vec![
             json!(rules.kinds).to_string().into(),
@@ -382,6 +399,7 @@ pub async fn set_rules(scope: &Scope, id: ChannelId, rules: &Rules) -> Result<Op
             rules.digest_hour.into(),
             scope.partner().into(),
             id.into(),
+            json!(rules.events).to_string().into(),
         ],
     )
     .await?;
@@ -404,7 +422,7 @@ pub async fn set_rules(scope: &Scope, id: ChannelId, rules: &Rules) -> Result<Op
         "channel.edit",
         Target::new("channel", id, channel.name),
         json!({ "kinds": rules.kinds, "least_severity": rules.least_severity,
-                "companies": rules.companies, "digest_hour": rules.digest_hour }),
+                "companies": rules.companies, "digest_hour": rules.digest_hour, "events": rules.events }),
     )
     .await?;
     tx.commit().await?;
@@ -486,26 +504,13 @@ pub async fn remove(scope: &Scope, id: ChannelId) -> Result<Option<()>> {
 
 /// The channel's secret, for the one request that needs it.
 pub async fn secret(scope: &Scope, keyring: &Keyring, channel: &Channel) -> Result<Secret> {
-    let mut channel = channel.clone();
-    let data_key = loop {
-        let version = channel.key_version;
-        if let Some(key) = DataKey::of(scope.db(), keyring, channel.partner, version).await? {
-            break key;
-        }
-        // The key was replaced since the row was read: it names another one now.
-        channel = match get(scope, channel.id).await? {
-            Some(now) if now.key_version != version => now,
-            Some(_) => return Err(Error::Stored("a channel's data key is missing".into())),
-            None => return Err(Error::Stored("the channel is gone".into())),
-        };
-    };
-    let bytes = keyring.open(
-        &data_key.key,
-        place(channel.partner, channel.id),
-        &Sealed::from_bytes(channel.wrapped.clone()),
-        &Sealed::from_bytes(channel.sealed.clone()),
-    )?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| Error::Stored("a channel's secret is no text".into()))?;
-    Ok(Secret::new(text))
+    let place = place(channel.partner, channel.id);
+    data_key::open(
+        scope.db(),
+        keyring,
+        place,
+        channel.secret.clone(),
+        || async { Ok(get(scope, channel.id).await?.map(|now| now.secret)) },
+    )
+    .await
 }

@@ -40,6 +40,12 @@ impl Timestamp {
     pub fn day(self) -> String {
         self.to_utc().format("%Y-%m-%d").to_string()
     }
+
+    /// The first moment of a `yyyy-mm-dd` in UTC.
+    pub fn of_day(day: &str) -> Option<Self> {
+        let day: chrono::NaiveDate = day.parse().ok()?;
+        Some(day.and_time(chrono::NaiveTime::MIN).and_utc().into())
+    }
 }
 
 impl From<DateTime<Utc>> for Timestamp {

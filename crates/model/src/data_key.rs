@@ -1,7 +1,7 @@
 //! A partner's data key, which seals the content keys of its secrets. It is opened before a
 //! transaction begins, because the key that wraps it may be a service's, and checked inside of it.
 
-use keys::{ContentKey, Keyring, Place, Sealed};
+use keys::{ContentKey, Keyring, Place, Sealed, Secret};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, Select};
 
 use crate::{
@@ -88,6 +88,48 @@ impl DataKey {
             )),
         }
     }
+}
+
+/// A text that a row keeps sealed under a data key.
+#[derive(Debug, Clone)]
+pub(crate) struct SealedText {
+    /// Version of the data key.
+    pub(crate) version: i64,
+    /// The content key, wrapped by the data key.
+    pub(crate) wrapped: Vec<u8>,
+    /// The text, sealed by the content key.
+    pub(crate) sealed: Vec<u8>,
+}
+
+/// Opens a text. The key may have been replaced since its row was read: `again` reads the row once more,
+/// which names another key then.
+pub(crate) async fn open<F: Future<Output = Result<Option<SealedText>>>>(
+    db: &Db,
+    keyring: &Keyring,
+    place: Place<'_>,
+    mut text: SealedText,
+    again: impl Fn() -> F,
+) -> Result<Secret> {
+    let partner = PartnerId(place.partner);
+    let data_key = loop {
+        if let Some(key) = DataKey::of(db, keyring, partner, text.version).await? {
+            break key;
+        }
+        text = match again().await? {
+            Some(now) if now.version != text.version => now,
+            Some(_) => return Err(Error::Stored("a secret's data key is missing".into())),
+            None => return Err(Error::Stored("a secret's row is gone".into())),
+        };
+    };
+    let bytes = keyring.open(
+        &data_key.key,
+        place,
+        &Sealed::from_bytes(text.wrapped),
+        &Sealed::from_bytes(text.sealed),
+    )?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| Error::Stored("a secret is no text".into()))?;
+    Ok(Secret::new(text))
 }
 
 fn rows(partner: PartnerId) -> Select<partner_key::Entity> {

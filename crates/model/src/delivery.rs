@@ -9,8 +9,9 @@ use sea_orm::{
 use serde_json::json;
 
 use crate::{
-    Actor, Alert, ChannelId, CompanyId, Db, Delivery, DeliveryId, DeliveryState, Error, Listing,
-    PartnerId, Result, Role, Scope, Timestamp, Window,
+    Actor, Alert, ChannelEvent, ChannelId, CompanyId, Db, Delivery, DeliveryId, DeliveryState,
+    DirectoryId, Error, Listing, MappingId, PartnerId, Result, Role, Run, RunState, Scope,
+    Timestamp, Window,
     audit::{self, Target},
     channel::{self, Channel},
     db::{Tx, execute, query_all, query_one},
@@ -73,6 +74,84 @@ pub(crate) async fn tell(tx: &Tx, scope: &Scope, alert: &Alert, event: &'static 
         .await?;
     }
     Ok(())
+}
+
+/// Tells the webhooks that want to know of something that happened to a company.
+async fn tell_of(
+    tx: &Tx,
+    scope: &Scope,
+    event: ChannelEvent,
+    company: CompanyId,
+    subject: &str,
+    body: serde_json::Value,
+) -> Result<()> {
+    for channel in channel::all(scope, &tx.conn).await? {
+        let rules = &channel.rules;
+        if rules.events.contains(&event) && rules.tell_of(Some(company)) {
+            let (id, event, state) = (channel.id, event.as_str(), DeliveryState::Queued);
+            let (company, body) = (Some(company), body.clone());
+            write(tx, scope, id, company, event, subject, body, state).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells of a run that ended like this; of one that goes on it tells nothing.
+pub(crate) async fn tell_run(
+    tx: &Tx,
+    scope: &Scope,
+    run: &Run,
+    state: RunState,
+    error: Option<&str>,
+) -> Result<()> {
+    if state.is_open() {
+        return Ok(());
+    }
+    let body = json!({
+        "run": {
+            "id": run.id, "number": run.number, "kind": run.kind, "cause": run.cause, "state": state,
+            "attempt": run.attempt, "company_id": run.company_id, "mapping_id": run.mapping_id,
+            "error": error, "created_at": run.created_at, "finished_at": scope.now(),
+            "link": format!("/jobs/{}", run.id),
+        },
+    });
+    let subject = format!("Job {} ended: {state}", run.number);
+    tell_of(
+        tx,
+        scope,
+        ChannelEvent::RunFinished,
+        run.company_id,
+        &subject,
+        body,
+    )
+    .await
+}
+
+/// Tells of a change of a company mapping: `created`, `deleted`, `remapped` or `interval`.
+pub(crate) async fn tell_mapping(
+    tx: &Tx,
+    scope: &Scope,
+    change: &'static str,
+    id: MappingId,
+    company: CompanyId,
+    directory: DirectoryId,
+) -> Result<()> {
+    let body = json!({
+        "mapping": {
+            "id": id, "change": change, "company_id": company, "directory_id": directory,
+            "changed_at": scope.now(), "by": scope.actor().name, "link": format!("/companies/{company}"),
+        },
+    });
+    let subject = format!("Company mapping {change}");
+    tell_of(
+        tx,
+        scope,
+        ChannelEvent::MappingChanged,
+        company,
+        &subject,
+        body,
+    )
+    .await
 }
 
 #[allow(clippy::too_many_arguments)] // a row's columns

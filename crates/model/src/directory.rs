@@ -123,13 +123,35 @@ const USER_COLUMNS: &str = "u.*, m.is_mfa_registered, m.is_admin, m.methods, a.l
     a.last_non_interactive_sign_in_at, a.id AS activity_of";
 
 /// What a reader sees of a company: its directory, and its sign-in activity, which is read by itself.
-struct Seen {
+#[derive(Debug, Clone)]
+pub struct Seen {
     directory: Snapshot,
     activity: Snapshot,
 }
 
 impl Seen {
-    async fn of(scope: &Scope, company: CompanyId) -> Result<Self> {
+    /// The generations that it is of: for each mapping that of the directory and that of sign-in activity,
+    /// which is 0 where none was read.
+    pub fn generations(&self) -> Vec<i64> {
+        let mappings = self.directory.mappings();
+        let both = mappings.flat_map(|(id, of)| [of, self.activity.generation(id)]);
+        both.collect()
+    }
+
+    /// The same of other generations; see [`Snapshot::pin`].
+    pub fn pin(&mut self, generations: &[i64]) -> bool {
+        let (pairs, rest) = generations.as_chunks::<2>();
+        let directory: Vec<i64> = pairs.iter().map(|pair| pair[0]).collect();
+        let mappings: Vec<MappingId> = self.directory.mappings().map(|(id, _)| id).collect();
+        if !rest.is_empty() || !self.directory.pin(&directory) {
+            return false;
+        }
+        let activity = mappings.into_iter().zip(pairs.iter().map(|pair| pair[1]));
+        self.activity.pin_each(activity)
+    }
+
+    /// As it is published now.
+    pub async fn of(scope: &Scope, company: CompanyId) -> Result<Self> {
         Ok(Self {
             directory: Snapshot::of_company(scope, company, RunKind::Directory).await?,
             activity: Snapshot::of_company(scope, company, RunKind::SignInActivity).await?,
@@ -205,7 +227,20 @@ pub async fn users(
     descending: bool,
     window: Window,
 ) -> Result<Listing<UserWithMfa>> {
-    let (condition, values) = users_where(&Seen::of(scope, company).await?, filter);
+    let seen = Seen::of(scope, company).await?;
+    users_of(scope, &seen, filter, sort, descending, window).await
+}
+
+/// Users that somebody sees.
+pub async fn users_of(
+    scope: &Scope,
+    seen: &Seen,
+    filter: &UserFilter,
+    sort: UserSort,
+    descending: bool,
+    window: Window,
+) -> Result<Listing<UserWithMfa>> {
+    let (condition, values) = users_where(seen, filter);
     let conn = &scope.conn();
     let total: i64 = query_one(
         conn,
@@ -334,6 +369,17 @@ pub async fn groups(
     window: Window,
 ) -> Result<Listing<GroupWithCount>> {
     let seen = Snapshot::of_company(scope, company, RunKind::Directory).await?;
+    groups_in(scope, &seen, search, kind, window).await
+}
+
+/// Groups that a snapshot shows.
+pub async fn groups_in(
+    scope: &Scope,
+    seen: &Snapshot,
+    search: &str,
+    kind: Option<&str>,
+    window: Window,
+) -> Result<Listing<GroupWithCount>> {
     let mut query = scope
         .find::<group::Entity>()
         .filter(seen.condition::<group::Entity>());
@@ -358,7 +404,7 @@ pub async fn groups(
         .await?;
     let mut rows = Vec::with_capacity(found.len());
     for group in found {
-        let members = count_members(scope, &seen, &group).await?;
+        let members = count_members(scope, seen, &group).await?;
         rows.push(GroupWithCount {
             group,
             members,

@@ -99,6 +99,10 @@ ids! {
     DeliveryId,
     /// When a company's monthly report is sent, and to whom.
     ReportScheduleId,
+    /// Where events of what was synced are sent.
+    IntakeId,
+    /// What was answered to a request that may be sent again.
+    IdempotencyKeyId,
     /// Microsoft's tenant id of an Entra directory.
     DirectoryId,
     /// Microsoft's application (client) id of a registration.

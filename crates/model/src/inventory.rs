@@ -22,6 +22,7 @@ mod write;
 pub use collection::{Collection, Hold, collections, confirm, holds};
 pub use known::{newest_score_day, resources, users};
 pub use record::{Cell, History, Record, Sort, children, count, history, list, of_parents, record};
+pub(crate) use record::{all_of, behind};
 pub use snapshot::Snapshot;
 pub use stage::{Progress, Stage};
 

@@ -19,7 +19,10 @@ pub mod data_key;
 pub mod delivery;
 pub mod directory;
 pub mod evidence;
+pub mod extract;
 pub mod held_form;
+pub mod idempotency_key;
+pub mod intake;
 pub mod inventory;
 pub mod invitation;
 pub mod limit;
@@ -50,7 +53,7 @@ mod scope;
 pub use clock::{Clock, Timestamp};
 pub use db::{Db, Pool};
 pub use entity::types::{
-    AlertKind, AlertState, AssessmentState, ChannelKind, CollectorState, ConsentStep,
+    AlertKind, AlertState, AssessmentState, ChannelEvent, ChannelKind, CollectorState, ConsentStep,
     CredentialKind, CredentialState, DeliveryState, EvidenceKind, Feature, ProviderKind, Role,
     RunCause, RunKind, RunState, SecretKind, SecretState, Severity, SignInMethod, TenantState,
     TestState,
@@ -74,8 +77,9 @@ pub use error::{Error, FieldError, Result};
 pub use ids::{
     AlertId, ApiTokenId, AssessmentId, AuthorisationId, ChannelId, ClientId, CompanyId,
     ConnectionTestId, ConsentLinkId, ConsentRequestId, CredentialId, CredentialSecretId,
-    DeliveryId, DirectoryId, EvidenceId, HeldFormId, InvitationId, MappingId, MemberId, PartnerId,
-    PasskeyId, ReportScheduleId, RunId, SessionId, SignInProviderId, SigningKeyId, TenantId,
+    DeliveryId, DirectoryId, EvidenceId, HeldFormId, IdempotencyKeyId, IntakeId, InvitationId,
+    MappingId, MemberId, PartnerId, PasskeyId, ReportScheduleId, RunId, SessionId,
+    SignInProviderId, SigningKeyId, TenantId,
 };
 pub use scope::{Actor, Scope};
 pub use session::Principal;

@@ -13,6 +13,7 @@ use crate::{
     audit::{self, Target},
     company,
     db::{Tx, execute},
+    delivery,
     entity::{
         company::Column as CompanyColumn,
         company::Entity as CompanyEntity,
@@ -412,6 +413,8 @@ async fn save(
         }),
     )
     .await?;
+    let directory = tenant.directory_id;
+    delivery::tell_mapping(tx, scope, "created", mapping.id, company.id, directory).await?;
     Ok(mapping)
 }
 
@@ -438,6 +441,8 @@ pub async fn delete(scope: &Scope, id: MappingId) -> Result<bool> {
         json!({ "company_id": mapping.company_id, "directory_id": mapping.directory_id }),
     )
     .await?;
+    let (company, directory) = (mapping.company_id, mapping.directory_id);
+    delivery::tell_mapping(&tx, scope, "deleted", id, company, directory).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -497,6 +502,8 @@ pub async fn set_interval(scope: &Scope, id: MappingId, minutes: Option<i64>) ->
         json!({ "before": mapping.interval_minutes, "after": minutes }),
     )
     .await?;
+    let (company, directory) = (mapping.company_id, mapping.directory_id);
+    delivery::tell_mapping(&tx, scope, "interval", id, company, directory).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -552,6 +559,8 @@ pub async fn remap(
                 "to": { "mapping_id": made.0, "company_id": company } }),
     )
     .await?;
+    let directory = mapping.directory_id;
+    delivery::tell_mapping(&tx, scope, "remapped", made.0, company, directory).await?;
     tx.commit().await?;
     Ok(Some(made))
 }

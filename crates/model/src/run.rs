@@ -16,6 +16,7 @@ use crate::{
     RunCause, RunCollector, RunId, RunKind, RunState, Scope, Timestamp, Window,
     audit::{self, Target},
     db::{Tx, execute, query_all, query_one},
+    delivery,
     entity::{
         credential, mapping,
         run::{ActiveModel, Column, Entity},
@@ -411,13 +412,16 @@ async fn cancel_in(tx: &Tx, scope: &Scope, run: &Run) -> Result<()> {
         key.clone(),
     )
     .await?;
-    execute(
+    let ended = execute(
         &tx.conn,
         "UPDATE runs SET state = 'cancelled', cancel_requested_at = $1, finished_at = $1
          WHERE partner_id = $2 AND id = $3 AND state IN ('queued', 'retrying')",
         key,
     )
     .await?;
+    if ended > 0 {
+        delivery::tell_run(tx, scope, run, RunState::Cancelled, None).await?;
+    }
     run_event::append(&tx.conn, run.partner_id, run.id, now, "warn", &text).await
 }
 

@@ -218,7 +218,7 @@ macro_rules! owned {
 }
 
 owned!(credential, credential_secret, authorisation, connection_test, consent_link, tenant,
-    consent_request, audit_row, api_token, membership, invitation, sign_in_provider, identity, channel, brand, contact_form;
+    consent_request, audit_row, api_token, membership, invitation, sign_in_provider, identity, channel, intake, brand, contact_form;
     with company: report_schedule, evidence, evidence_observation, assessment, alert, delivery, mapping, run, user, mfa_registration, group, group_member, domain, secure_score, subscribed_sku,
     control_score, control_profile);
 

@@ -177,8 +177,19 @@ pub async fn newest_of_all(scope: &Scope) -> Result<HashMap<MappingId, SecureSco
 
 /// Controls of a mapping on its newest scored day, those with most points to win first.
 pub async fn controls(scope: &Scope, mapping: MappingId) -> Result<Vec<Control>> {
-    let conn = &scope.conn();
     let seen = Snapshot::of_mapping(scope, mapping, RunKind::SecureScore).await?;
+    let mut controls = controls_of(scope, &seen).await?;
+    controls.sort_by(|a, b| {
+        b.open_points()
+            .total_cmp(&a.open_points())
+            .then_with(|| a.title().cmp(b.title()))
+    });
+    Ok(controls)
+}
+
+/// Controls that a snapshot shows on its newest scored day, in no order.
+pub(crate) async fn controls_of(scope: &Scope, seen: &Snapshot) -> Result<Vec<Control>> {
+    let conn = &scope.conn();
     let newest_day = scope
         .find::<control_score::Entity>()
         .filter(seen.condition::<control_score::Entity>())
@@ -216,10 +227,5 @@ pub async fn controls(scope: &Scope, mapping: MappingId) -> Result<Vec<Control>>
         score: None,
         profile: Some(profile),
     }));
-    controls.sort_by(|a, b| {
-        b.open_points()
-            .total_cmp(&a.open_points())
-            .then_with(|| a.title().cmp(b.title()))
-    });
     Ok(controls)
 }

@@ -1,7 +1,7 @@
 //! Where members of a partner may sign in instead of here: Microsoft Entra, or any OpenID Connect
 //! provider. What a provider says of a person counts for its partner alone.
 
-use keys::{Keyring, Place, Sealed, Secret};
+use keys::{Keyring, Place, Secret};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder,
 };
@@ -11,7 +11,7 @@ use crate::{
     Db, DirectoryId, Error, FieldError, Member, PartnerId, Principal, ProviderKind, Result, Role,
     Scope, SignInProvider, SignInProviderId,
     audit::{self, Target},
-    data_key::DataKey,
+    data_key::{self, DataKey, SealedText},
     db::{execute, query_all},
     entity::{identity, member, sign_in_provider},
     member::active_membership,
@@ -170,28 +170,16 @@ pub async fn get(db: &Db, id: SignInProviderId) -> Result<Option<SignInProvider>
 
 /// The provider's client secret, for the one request that redeems a code.
 pub async fn secret(db: &Db, keyring: &Keyring, provider: &SignInProvider) -> Result<Secret> {
-    let (partner, id) = (provider.partner_id, provider.id);
-    let mut provider = provider.clone();
-    let data_key = loop {
-        if let Some(key) = DataKey::of(db, keyring, partner, provider.key_version).await? {
-            break key;
-        }
-        // The key was replaced since the row was read: it names another one now.
-        provider = match get(db, id).await? {
-            Some(now) if now.key_version != provider.key_version => now,
-            Some(_) => return Err(Error::Stored("a provider's data key is missing".into())),
-            None => return Err(Error::Stored("the provider is gone".into())),
-        };
+    let sealed = |row: &SignInProvider| SealedText {
+        version: row.key_version,
+        wrapped: row.wrapped.clone(),
+        sealed: row.sealed.clone(),
     };
-    let bytes = keyring.open(
-        &data_key.key,
-        place(provider.partner_id, provider.id),
-        &Sealed::from_bytes(provider.wrapped.clone()),
-        &Sealed::from_bytes(provider.sealed.clone()),
-    )?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| Error::Stored("a client secret is no text".into()))?;
-    Ok(Secret::new(text))
+    let place = place(provider.partner_id, provider.id);
+    data_key::open(db, keyring, place, sealed(provider), || async {
+        Ok(get(db, provider.id).await?.as_ref().map(sealed))
+    })
+    .await
 }
 
 /// Removes a provider: nobody signs in with it any more, sessions that it began end, its secret is

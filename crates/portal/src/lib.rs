@@ -11,7 +11,10 @@ mod api;
 mod assessment_archive;
 mod assets;
 mod cookie;
+mod csv_file;
+mod exchange;
 mod guard;
+mod ndjson;
 mod pace;
 mod pages;
 mod passkey;
@@ -108,6 +111,7 @@ impl Server {
                 .app_data(api::json_config())
                 .app_data(api::path_config())
                 .app_data(api::query_config())
+                .wrap(actix_web::middleware::from_fn(exchange::exchange))
                 .wrap(actix_web::middleware::from_fn(guard::guard))
                 .wrap(Compress::default())
                 .configure(routes::configure)

@@ -67,9 +67,16 @@ impl Left {
 
 /// Whether a path hands out a file that may be large.
 fn is_file(path: &str) -> bool {
-    [".csv", ".ndjson", ".zip", ".pdf", "/archive"]
-        .iter()
-        .any(|end| path.ends_with(end))
+    [
+        ".csv",
+        ".ndjson",
+        ".zip",
+        ".pdf",
+        "/archive",
+        "/ocsf-events",
+    ]
+    .iter()
+    .any(|end| path.ends_with(end))
         || (path.starts_with("/api/") && path.contains("/reports/"))
 }
 
@@ -116,6 +123,7 @@ mod tests {
             "/settings/audit.ndjson",
             "/assessments/1/archive.zip",
             "/api/v1/assessments/1/archive",
+            "/api/v1/ocsf-events",
             "/api/v1/companies/1/reports/2026-11",
             "/companies/1/reports/2026-11/report.pdf",
         ] {

@@ -166,6 +166,8 @@ pub(crate) enum ApiProblem {
     Invalid(Vec<FieldError>),
     #[error("{0}")]
     Conflict(String),
+    #[error("changed")]
+    Changed,
     /// Seconds to wait.
     #[error("too many")]
     TooMany(i64),
@@ -209,6 +211,7 @@ impl ResponseError for ApiProblem {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Changed => StatusCode::PRECONDITION_FAILED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Inner(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -247,6 +250,12 @@ impl ResponseError for ApiProblem {
                     .join(" "),
             ),
             Self::Conflict(text) => ("conflict", "Conflict", text.clone()),
+            Self::Changed => (
+                "changed",
+                "Changed meanwhile",
+                "It is not as your If-Match says any more. Read it again, and change what it is now."
+                    .into(),
+            ),
             Self::TooMany(seconds) => (
                 "too-many-requests",
                 "Too many requests",

@@ -76,6 +76,7 @@ routes! {
     post "/account/providers/{own}/unlink" Proved(Viewer), pages::single_sign_on::unlink;
 
     get "/settings/members" Page(Auditor), pages::members::index;
+    get "/settings/members.csv" Proved(Auditor), pages::members::csv;
     get "/settings/members/new" Proved(Owner), pages::members::new;
     post "/settings/members" Proved(Owner), pages::members::create;
     get "/settings/members/{id}" Proved(Owner), pages::members::edit;
@@ -95,6 +96,7 @@ routes! {
     get "/" Page(Viewer), pages::dashboard::show;
 
     get "/companies" Page(Viewer), pages::companies::index;
+    get "/companies.csv" Proved(Viewer), pages::companies::csv;
     get "/companies/new" Page(Admin), pages::companies::new;
     post "/companies" Page(Admin), pages::companies::create;
     get "/companies/import" Page(Admin), pages::company_import::new;
@@ -107,6 +109,13 @@ routes! {
     get "/companies/{id}/users" Page(Viewer), pages::users::index;
     get "/companies/{id}/users.csv" Proved(Viewer), pages::users::csv;
     get "/companies/{id}/users/{object}" Page(Viewer), pages::users::show;
+    get "/companies/{id}/ocsf-events.ndjson" Proved(Viewer), pages::intakes::of_company;
+    get "/companies/{id}/groups.csv" Proved(Viewer), pages::groups::csv;
+    get "/companies/{id}/groups/{object}/members.csv" Proved(Viewer), pages::groups::members_csv;
+    get "/companies/{id}/directory.csv" Proved(Viewer), pages::objects::csv;
+    get "/companies/{id}/secure-score-controls.csv" Proved(Viewer), pages::secure_score::controls_csv;
+    get "/companies/{id}/secure-scores.csv" Proved(Viewer), pages::secure_score::days_csv;
+    get "/companies/{id}/evidence.csv" Proved(Viewer), pages::evidence::csv;
     get "/companies/{id}/groups" Page(Viewer), pages::groups::index;
     get "/companies/{id}/groups/{object}" Page(Viewer), pages::groups::show;
     get "/companies/{id}/directory/{section}" Page(Viewer), pages::objects::index;
@@ -126,11 +135,13 @@ routes! {
 
     get "/alerts" Page(Viewer), pages::alerts::index;
     post "/alerts" Page(Technician), pages::alerts::handle_many;
+    get "/alerts.csv" Proved(Viewer), pages::alerts::csv;
     get "/alerts/{id}" Page(Viewer), pages::alerts::show;
     post "/alerts/{id}" Page(Technician), pages::alerts::handle;
 
     get "/evidence" Page(Viewer), pages::evidence::index;
     get "/assessments" Page(Auditor), pages::assessments::index;
+    get "/assessments.csv" Proved(Auditor), pages::assessments::csv;
     get "/assessments/new" Page(Auditor), pages::assessments::new;
     post "/assessments" Page(Auditor), pages::assessments::create;
     get "/assessments/{id}" Page(Auditor), pages::assessments::show;
@@ -141,6 +152,7 @@ routes! {
     get "/assessments/{id}/archive.zip" Proved(Auditor), pages::assessments::archive;
 
     get "/jobs" Page(Viewer), pages::run_list::index;
+    get "/jobs.csv" Proved(Viewer), pages::run_list::csv;
     post "/jobs" Page(Technician), pages::bulk_runs::create;
     get "/jobs/{id}" Page(Viewer), pages::runs::show;
     get "/jobs/{id}/events" Page(Viewer), pages::run_events::stream;
@@ -152,9 +164,20 @@ routes! {
     post "/settings/notifications" Proved(Admin), pages::channels::create;
     get "/settings/notifications/{id}" Page(Auditor), pages::channels::show;
     post "/settings/notifications/{id}" Page(Admin), pages::channels::update;
+    get "/settings/notifications/{id}/deliveries.csv" Proved(Auditor), pages::channels::csv;
     post "/settings/notifications/{id}/tests" Page(Admin), pages::channels::test;
     post "/settings/notifications/{id}/remove" Page(Admin), pages::channels::remove;
     post "/settings/notifications/{id}/deliveries/{object}/resend" Page(Admin), pages::channels::resend;
+
+    get "/settings/exports" Page(Auditor), pages::intakes::index;
+    get "/settings/exports/events.ndjson" Proved(Auditor), pages::intakes::of_all;
+    get "/settings/exports/new" Proved(Admin), pages::intakes::new;
+    post "/settings/exports" Proved(Admin), pages::intakes::create;
+    get "/settings/exports/{id}" Page(Auditor), pages::intakes::show;
+    post "/settings/exports/{id}/pause" Page(Admin), pages::intakes::pause;
+    post "/settings/exports/{id}/resume" Page(Admin), pages::intakes::resume;
+    post "/settings/exports/{id}/full-passes" Page(Admin), pages::intakes::send_again;
+    post "/settings/exports/{id}/remove" Page(Admin), pages::intakes::remove;
 
     get "/contact/{token}" Public, pages::contact_form::show;
     post "/contact/{token}" Public, pages::contact_form::send;
@@ -167,6 +190,7 @@ routes! {
     post "/settings/organisation" Page(Admin), pages::organisation::update;
     get "/settings/integrations" Page(Viewer), pages::credentials::integrations;
     get "/settings/integrations/entra" Page(Viewer), pages::credentials::index;
+    get "/settings/integrations/entra/credentials.csv" Proved(Viewer), pages::credentials::csv;
     get "/settings/integrations/entra/credentials/new" Proved(Admin), pages::credential_form::new;
     post "/settings/integrations/entra/credentials" Proved(Admin), pages::credential_form::create;
     get "/settings/integrations/entra/credentials/{id}" Page(Viewer), pages::credentials::show;
@@ -188,6 +212,7 @@ routes! {
     post "/settings/integrations/entra/credentials/{id}/links/{object}/withdraw" Page(Admin), pages::consent_links::withdraw;
     post "/settings/integrations/entra/credentials/{id}/discoveries" Page(Admin), pages::discoveries::create;
     get "/settings/integrations/entra/tenants" Page(Viewer), pages::tenants::index;
+    get "/settings/integrations/entra/tenants.csv" Proved(Viewer), pages::tenants::csv;
     get "/settings/integrations/entra/tenants/{id}" Page(Viewer), pages::tenants::show;
 
     get "/consent/links/{token}" Public, pages::consent_links::show;
@@ -197,6 +222,7 @@ routes! {
     post "/consents/{id}/check" Page(Admin), pages::consents::check;
 
     get "/settings/integrations/entra/mappings" Page(Viewer), pages::mappings::index;
+    get "/settings/integrations/entra/mappings.csv" Proved(Viewer), pages::mappings::csv;
     get "/settings/integrations/entra/mappings/new" Page(Admin), pages::mappings::new;
     get "/settings/integrations/entra/mappings/import" Page(Admin), pages::mapping_import::choose;
     post "/settings/integrations/entra/mappings/import/review" Page(Admin), pages::mapping_import::review;
@@ -261,6 +287,13 @@ routes! {
     delete "/api/v1/channels/{id}" Api(Admin), api::channels::delete;
     get "/api/v1/channels/{id}/deliveries" Api(Auditor), api::channels::deliveries;
     post "/api/v1/channels/{id}/tests" Api(Admin), api::channels::test;
+    get "/api/v1/ocsf-events" Api(Viewer), api::ocsf_events::list;
+    get "/api/v1/intakes" Api(Auditor), api::intakes::list;
+    post "/api/v1/intakes" Api(Admin), api::intakes::create;
+    get "/api/v1/intakes/{id}" Api(Auditor), api::intakes::get;
+    patch "/api/v1/intakes/{id}" Api(Admin), api::intakes::update;
+    delete "/api/v1/intakes/{id}" Api(Admin), api::intakes::delete;
+    post "/api/v1/intakes/{id}/full-passes" Api(Admin), api::intakes::send_again;
     get "/api/v1/mappings" Api(Viewer), api::mappings::list;
     post "/api/v1/mappings" Api(Admin), api::mappings::create;
     get "/api/v1/mappings/{id}" Api(Viewer), api::mappings::get;

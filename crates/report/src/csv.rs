@@ -1,124 +1,52 @@
 //! CSV with stable headers, safe to open in a spreadsheet: names come from customers' directories
 //! and may be formulas.
 
-use csv::{Error, Writer};
-use model::{AuditRow, directory::UserWithMfa};
+pub use ::csv::Error;
+use ::csv::Writer;
 
 mod cell;
+mod sheets;
 
 pub use cell::cell;
+pub use sheets::*;
 
-/// Headers of [`audit`].
-pub const AUDIT_HEADERS: &[&str] = &[
-    "number",
-    "at",
-    "actor_kind",
-    "actor",
-    "address",
-    "action",
-    "target_kind",
-    "target_id",
-    "target",
-    "detail",
-    "hash",
-];
-
-/// Rows of the audit log, one line each, in the order given. `with_headers` for the first part of a
-/// longer file.
-///
-/// # Errors
-/// Never for rows in memory; the writer's signature has one.
-pub fn audit(rows: &[AuditRow], with_headers: bool) -> Result<Vec<u8>, Error> {
-    let mut writer = Writer::from_writer(Vec::new());
-    if with_headers {
-        writer.write_record(AUDIT_HEADERS)?;
-    }
-    for row in rows {
-        let (number, at) = (row.seq.to_string(), row.at.rfc3339());
-        let texts = [
-            number.as_str(),
-            &at,
-            &row.actor_kind,
-            &row.actor_name,
-            &row.address,
-            &row.action,
-            &row.target_kind,
-            &row.target_id,
-            &row.target_name,
-            &row.detail,
-            &row.hash,
-        ];
-        writer.write_record(texts.map(|text| cell(text).into_owned()))?;
-    }
-    writer.into_inner().map_err(|e| Error::from(e.into_error()))
+/// A kind of file: its name, its headers and the cells of a row. Unknown is an empty cell.
+#[derive(Debug)]
+pub struct Sheet<T> {
+    /// Its name, which a file's begins with.
+    pub name: &'static str,
+    /// Headers, in order; new ones are added at the end.
+    pub headers: &'static [&'static str],
+    cells: fn(&T) -> Vec<String>,
 }
 
-/// Headers of [`users`].
-pub const USER_HEADERS: &[&str] = &[
-    "id",
-    "display_name",
-    "user_principal_name",
-    "mail",
-    "user_type",
-    "account_enabled",
-    "licensed",
-    "mfa_registered",
-    "mfa_methods",
-    "is_admin",
-    "job_title",
-    "department",
-    "office_location",
-    "company_name",
-    "employee_id",
-    "employee_type",
-    "usage_location",
-    "account_created_at",
-    "last_password_change_at",
-];
+impl<T> Sheet<T> {
+    /// Rows, one line each, in the order given. `with_headers` for the first part of a longer file.
+    ///
+    /// # Errors
+    /// Never for rows in memory; the writer's signature has one.
+    pub fn write(&self, rows: &[T], with_headers: bool) -> Result<Vec<u8>, Error> {
+        let headers = with_headers.then_some(self.headers);
+        lines(headers, rows.iter().map(self.cells))
+    }
+}
 
-/// Users, one line each, in the order given; unknown is an empty cell. `with_headers` for the first
-/// part of a longer file.
+/// Lines of cells, each safe.
 ///
 /// # Errors
-/// Never for rows in memory; the writer's signature has one.
-pub fn users(rows: &[UserWithMfa], with_headers: bool) -> Result<Vec<u8>, Error> {
+/// As [`Sheet::write`].
+pub(crate) fn lines(
+    headers: Option<&[&str]>,
+    rows: impl Iterator<Item = Vec<String>>,
+) -> Result<Vec<u8>, Error> {
     let mut writer = Writer::from_writer(Vec::new());
-    if with_headers {
-        writer.write_record(USER_HEADERS)?;
+    if let Some(headers) = headers {
+        writer.write_record(headers)?;
     }
-    let flag = |b: Option<bool>| {
-        b.map_or("", |b| if b { "true" } else { "false" })
-            .to_owned()
-    };
-    for row in rows {
-        let user = &row.user;
-        let text = |t: &Option<String>| t.clone().unwrap_or_default();
-        let time =
-            |t: Option<model::Timestamp>| t.map(model::Timestamp::rfc3339).unwrap_or_default();
-        let cells = [
-            user.id.clone(),
-            user.display_name.clone(),
-            user.user_principal_name.clone(),
-            text(&user.mail),
-            text(&user.user_type),
-            flag(user.account_enabled),
-            flag(user.licensed),
-            flag(row.mfa_registered),
-            row.methods.join(" "),
-            flag(row.is_admin),
-            text(&user.job_title),
-            text(&user.department),
-            text(&user.office_location),
-            text(&user.company_name),
-            text(&user.employee_id),
-            text(&user.employee_type),
-            text(&user.usage_location),
-            time(user.account_created_at),
-            time(user.last_password_change_at),
-        ];
-        writer.write_record(cells.iter().map(|c| cell(c).into_owned()))?;
+    for cells in rows {
+        writer.write_record(cells.iter().map(|text| cell(text).into_owned()))?;
     }
-    writer.into_inner().map_err(|e| e.into_error().into())
+    writer.into_inner().map_err(|e| Error::from(e.into_error()))
 }
 
 /// Companies of a CSV with a header: the number of the line and what it says. The columns are found

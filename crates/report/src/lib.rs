@@ -1,7 +1,8 @@
-//! Pure rows to files. It reads nothing by itself: callers hand in rows that a scope let them see.
+//! Rows to files: what a scope lets its holder see, as CSV, OCSF, PDF and archives.
 
 pub mod archive;
 pub mod controls;
 pub mod csv;
 pub mod monthly;
+pub mod ocsf;
 pub mod pdf;

@@ -7,6 +7,7 @@ mod checkpoints;
 mod collector;
 mod collectors;
 mod deliveries;
+mod intakes;
 mod reports;
 mod runner;
 mod scheduler;

@@ -7,14 +7,14 @@ use keys::Keyring;
 use model::{
     Db, Feature,
     alert::{self, Evaluation},
-    credential, evidence, run, session,
+    credential, evidence, idempotency_key, run, session,
 };
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
     checkpoints::{self, Elsewhere},
     deliveries::{self, Sender},
-    reports,
+    intakes, reports,
     worker::Queue,
 };
 
@@ -40,6 +40,7 @@ pub(crate) async fn run(
     let keyring = consent.connection.keyring.clone();
     let signing = tokio::spawn(sign(db.clone(), keyring, elsewhere, tick, shutdown.clone()));
     let watching = tokio::spawn(watch_conditions(db.clone(), tick, shutdown.clone()));
+    let serving = tokio::spawn(serve(db.clone(), sender.clone(), tick, shutdown.clone()));
     let sending = tokio::spawn(send(db.clone(), sender, tick, shutdown.clone()));
     // Waiting for Microsoft must not hold up the clockwork.
     let looking = tokio::spawn(look_at_consents(
@@ -69,6 +70,9 @@ pub(crate) async fn run(
             if let Err(error) = session::prune(&db).await {
                 tracing::warn!(%error, "old sessions could not be removed");
             }
+            if let Err(error) = idempotency_key::prune(&db).await {
+                tracing::warn!(%error, "answers of a day ago could not be removed");
+            }
             if let Err(error) = credential::secret::retire(&db).await {
                 tracing::warn!(%error, "replaced secrets could not be removed");
             }
@@ -87,6 +91,7 @@ pub(crate) async fn run(
     let _ = signing.await;
     let _ = watching.await;
     let _ = sending.await;
+    let _ = serving.await;
 }
 
 /// Writes evidence whose worker died, looks at the conditions of alerts, and makes reports that are due.
@@ -123,6 +128,20 @@ async fn send(db: Db, sender: Sender, tick: Duration, mut shutdown: watch::Recei
     while !*shutdown.borrow() {
         if let Err(error) = deliveries::run(&db, &sender).await {
             tracing::warn!(%error, "the outbox could not be emptied");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(tick * 2) => {}
+            _ = shutdown.changed() => {}
+        }
+    }
+}
+
+/// Sends events to the intakes.
+async fn serve(db: Db, sender: Sender, tick: Duration, mut shutdown: watch::Receiver<bool>) {
+    let idle = intakes::IDLE.min(tick * 20);
+    while !*shutdown.borrow() {
+        if let Err(error) = intakes::run(&db, &sender, idle, &shutdown).await {
+            tracing::warn!(%error, "intakes could not be served");
         }
         tokio::select! {
             () = tokio::time::sleep(tick * 2) => {}

@@ -8,14 +8,14 @@ use serde_json::json;
 
 use super::DataKey;
 use crate::{
-    ChannelId, CredentialId, CredentialSecretId, Db, Error, PartnerId, Result, Role, Scope,
-    SignInProviderId,
+    ChannelId, CredentialId, CredentialSecretId, Db, Error, IdempotencyKeyId, IntakeId, PartnerId,
+    Result, Role, Scope, SignInProviderId,
     audit::{self, Target},
     channel,
     credential::secret,
     db::{execute, query_all, query_one},
     entity::partner_key,
-    sign_in_provider,
+    idempotency_key, intake, sign_in_provider,
 };
 
 /// What a rotation did.
@@ -167,6 +167,42 @@ async fn behind(scope: &Scope, version: i64) -> Result<Vec<Value>> {
             wrapped: row.try_get("", "wrapped")?,
         });
     }
+    for row in query_all(
+        &scope.conn(),
+        "SELECT id, wrapped, key_version FROM intakes
+         WHERE partner_id = $1 AND key_version < $2 AND removed_at IS NULL LIMIT 100",
+        keys(),
+    )
+    .await?
+    {
+        let id: IntakeId = row.try_get("", "id")?;
+        found.push(Value {
+            table: "intakes",
+            column: "wrapped",
+            id: id.into(),
+            place: intake::place(partner, id),
+            version: row.try_get("", "key_version")?,
+            wrapped: row.try_get("", "wrapped")?,
+        });
+    }
+    for row in query_all(
+        &scope.conn(),
+        "SELECT id, wrapped, key_version FROM idempotency_keys
+         WHERE partner_id = $1 AND key_version < $2 AND status IS NOT NULL LIMIT 100",
+        keys(),
+    )
+    .await?
+    {
+        let id: IdempotencyKeyId = row.try_get("", "id")?;
+        found.push(Value {
+            table: "idempotency_keys",
+            column: "wrapped",
+            id: id.into(),
+            place: idempotency_key::place(partner, id),
+            version: row.try_get("", "key_version")?,
+            wrapped: row.try_get("", "wrapped")?,
+        });
+    }
     Ok(found)
 }
 
@@ -236,7 +272,11 @@ async fn retire(scope: &Scope, version: i64) -> Result<bool> {
             + (SELECT COUNT(*) FROM sign_in_providers
                WHERE partner_id = $1 AND key_version < $2 AND removed_at IS NULL)
             + (SELECT COUNT(*) FROM channels
-               WHERE partner_id = $1 AND key_version < $2 AND removed_at IS NULL) AS n",
+               WHERE partner_id = $1 AND key_version < $2 AND removed_at IS NULL)
+            + (SELECT COUNT(*) FROM intakes
+               WHERE partner_id = $1 AND key_version < $2 AND removed_at IS NULL)
+            + (SELECT COUNT(*) FROM idempotency_keys
+               WHERE partner_id = $1 AND key_version < $2 AND status IS NOT NULL) AS n",
         vec![partner.into(), version.into()],
     )
     .await?;

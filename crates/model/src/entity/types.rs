@@ -128,6 +128,13 @@ words! {
         /// Replaced a short while ago, and tried where the current one is refused.
         Previous = "previous",
     }
+    /// What a webhook is told of beside alerts.
+    ChannelEvent {
+        /// A run ended: completed, partial, failed or cancelled.
+        RunFinished = "run.finished",
+        /// A company mapping was made, remapped, deleted, or is synced in another interval.
+        MappingChanged = "mapping.changed",
+    }
     /// How a test of a connection stands.
     TestState {
         /// Lines are still coming.

@@ -6,7 +6,7 @@ use sea_orm::{QueryResult, Value};
 use super::{Field, OPEN, Snapshot, Table};
 use crate::{
     CompanyId, Listing, MappingId, Result, Scope, Timestamp, Window,
-    db::{query_all, query_one},
+    db::{placeholders, query_all, query_one},
     directory::like_patterns,
 };
 
@@ -264,6 +264,45 @@ pub async fn of_parents(
     Ok(list(scope, table, snapshot, &wanted, "", None, window)
         .await?
         .rows)
+}
+
+/// Objects whose column has one of these values.
+pub(crate) async fn all_of(
+    scope: &Scope,
+    table: &'static Table,
+    snapshot: &Snapshot,
+    column: &'static str,
+    among: &[&str],
+) -> Result<Vec<Record>> {
+    if among.is_empty() {
+        return Ok(vec![]);
+    }
+    let (condition, mut values) = condition(table, snapshot, &[], "");
+    let list = placeholders(values.len() + 1, among.len());
+    values.extend(among.iter().map(|value| Value::from(*value)));
+    let sql = format!("SELECT t.* {condition} AND t.{column} IN ({list})");
+    let rows = query_all(&scope.conn(), &sql, values).await?;
+    rows.iter().map(|row| read(row, table)).collect()
+}
+
+/// Objects behind an id, by id, at most so many; those alone whose version is newer than a generation.
+pub(crate) async fn behind(
+    scope: &Scope,
+    table: &'static Table,
+    snapshot: &Snapshot,
+    since: i64,
+    id: &str,
+    limit: u64,
+) -> Result<Vec<Record>> {
+    let (condition, mut values) = condition(table, snapshot, &[], "");
+    values.extend([since.into(), id.into()]);
+    let n = values.len();
+    let sql = format!(
+        "SELECT t.* {condition} AND t.since > ${} AND t.id > ${n} ORDER BY t.id LIMIT {limit}",
+        n - 1
+    );
+    let rows = query_all(&scope.conn(), &sql, values).await?;
+    rows.iter().map(|row| read(row, table)).collect()
 }
 
 /// All versions of an object that were published, oldest first.

@@ -99,6 +99,48 @@ impl Snapshot {
         }
     }
 
+    /// The generations that it is of, in the order of its mappings.
+    pub fn generations(&self) -> Vec<i64> {
+        self.published
+            .iter()
+            .map(|(_, published)| *published)
+            .collect()
+    }
+
+    /// The same of other generations: those that somebody began to read, which are kept. False where they
+    /// are not of as many mappings, or were never published.
+    pub fn pin(&mut self, generations: &[i64]) -> bool {
+        let fits = self.published.len() == generations.len()
+            && self
+                .published
+                .iter()
+                .zip(generations)
+                .all(|(now, then)| (0..=now.1).contains(then));
+        if fits {
+            for (now, then) in self.published.iter_mut().zip(generations) {
+                now.1 = *then;
+            }
+        }
+        fits
+    }
+
+    /// The mappings that it is of, with the generation of each.
+    pub(crate) fn mappings(&self) -> impl Iterator<Item = (MappingId, i64)> {
+        self.published.iter().copied()
+    }
+
+    /// As [`Self::pin`], mapping by mapping; one that had nothing to see has nothing.
+    pub(crate) fn pin_each(&mut self, to: impl Iterator<Item = (MappingId, i64)>) -> bool {
+        let to: Vec<(MappingId, i64)> = to.collect();
+        let fits = to
+            .iter()
+            .all(|(id, then)| (0..=self.generation(*id)).contains(then));
+        if fits {
+            self.published = to.into_iter().filter(|(_, then)| *then > 0).collect();
+        }
+        fits
+    }
+
     /// Whether there is nothing to see.
     pub fn is_empty(&self) -> bool {
         self.published.iter().all(|(_, published)| *published == 0)

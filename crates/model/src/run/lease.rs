@@ -10,6 +10,7 @@ use crate::{
     audit::{self, Target},
     credential::Credential,
     db::{Tx, execute, query_one},
+    delivery,
     entity::{credential as credential_entity, mapping, run, tenant},
     run_event,
     scope::begin_for,
@@ -438,7 +439,9 @@ impl Lease {
             "error_code": failure.and_then(|f| f.code.clone()),
         });
         let target = subject(&self.run, &self.tenant);
-        audit::append(tx, &self.scope, "run.end", target, detail).await
+        audit::append(tx, &self.scope, "run.end", target, detail).await?;
+        let error = failure.map(|f| f.error.as_str());
+        delivery::tell_run(tx, &self.scope, &self.run, state, error).await
     }
 }
 

@@ -7,10 +7,11 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde_json::json;
 
 use crate::{
-    Actor, ClientId, Db, Feature, Mapping, MappingId, PartnerId, Result, Role, Run, RunCause,
-    RunId, RunKind, Scope, Timestamp,
+    Actor, ClientId, Db, Error, Feature, Mapping, MappingId, PartnerId, Result, Role, Run,
+    RunCause, RunId, RunKind, Scope, Timestamp,
     audit::{self, Target},
     db::{Tx, execute, query_all},
+    delivery,
     entity::{mapping, run},
     run_event,
     scope::begin_for,
@@ -433,6 +434,8 @@ pub async fn sweep(db: &Db) -> Result<usize> {
                 "reason": text });
             let (scope, target) = (schedule(db, run.partner_id), Target::new("run", run.id, ""));
             audit::append(&tx, &scope, "run.end", target, detail).await?;
+            let ended = state.parse().map_err(Error::Stored)?;
+            delivery::tell_run(&tx, &scope, &run, ended, Some(text)).await?;
             swept += 1;
         }
         tx.commit().await?;

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use keys::Secret;
 use model::{
-    AlertKind, ChannelId, CompanyId, CredentialId, Delivery, Severity, Timestamp,
+    AlertKind, ChannelEvent, ChannelId, CompanyId, CredentialId, Delivery, Severity, Timestamp,
     channel::{self, Channel, Draft, Rules, Security, Settings},
     delivery,
 };
@@ -144,6 +144,9 @@ pub(crate) struct RulesView {
     #[serde(default, deserialize_with = "super::whole_number")]
     #[schema(minimum = 0, maximum = 23)]
     digest_hour: Option<i64>,
+    /// What a webhook is told of beside alerts, each at once: `run.finished`, `mapping.changed`.
+    #[serde(default)]
+    events: Vec<String>,
 }
 
 impl From<Rules> for RulesView {
@@ -155,6 +158,7 @@ impl From<Rules> for RulesView {
                 .companies
                 .map(|all| all.iter().map(|id| id.0).collect()),
             digest_hour: rules.digest_hour,
+            events: rules.events.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -169,8 +173,14 @@ impl RulesView {
                     .map_err(|why| wrong("kinds", why))?,
             );
         }
+        let mut events = Vec::new();
+        for event in &self.events {
+            let event = event.parse::<ChannelEvent>();
+            events.push(event.map_err(|why| wrong("events", why))?);
+        }
         Ok(Rules {
             kinds,
+            events,
             least_severity: match self.least_severity.as_str() {
                 "" => Severity::Info,
                 word => word.parse().map_err(|why| wrong("least_severity", why))?,

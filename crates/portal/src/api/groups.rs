@@ -2,16 +2,19 @@
 
 use actix_web::{HttpRequest, web};
 use model::{
-    CompanyId, GroupMember, company,
+    CompanyId, GroupMember, RunKind, company,
     directory::{self, GroupWithCount},
+    inventory::Snapshot,
 };
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{Answer, List, Paging, query};
 use crate::{
     guard::Signed,
+    ndjson,
+    pages::groups::KINDS,
     problem::{ApiProblem, Problem},
 };
 
@@ -74,36 +77,65 @@ impl From<GroupMember> for Member {
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct Search {
+/// Which groups.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Wanted {
+    /// Part of name or description
     #[serde(default)]
     search: String,
+    /// `microsoft365`, `security`, `mail_enabled_security` or `distribution`.
+    #[serde(default)]
+    #[param(pattern = "^(|microsoft365|security|mail_enabled_security|distribution)$")]
+    kind: String,
+}
+
+impl Wanted {
+    fn kind(&self) -> Result<Option<&'static str>, ApiProblem> {
+        let known: Vec<&str> = KINDS.iter().map(|kind| kind.0).collect();
+        match self.kind.as_str() {
+            "" => Ok(None),
+            word => match known.iter().find(|kind| **kind == word) {
+                Some(kind) => Ok(Some(kind)),
+                None => Err(ApiProblem::BadRequest(format!(
+                    "kind: give one of {}.",
+                    known.join(", ")
+                ))),
+            },
+        }
+    }
 }
 
 /// Groups of a company, by name
-#[utoipa::path(get, path = "/api/v1/companies/{id}/groups", params(("id" = Uuid, Path), Paging,
-    ("search" = Option<String>, Query, description = "Part of name or description")),
-    responses((status = 200, body = List<View>), (status = 400, body = Problem),
-        (status = 401, body = Problem), (status = 404, body = Problem)))]
+///
+/// All pages are of one snapshot. With `Accept: application/x-ndjson` all groups are answered, one a line.
+#[utoipa::path(get, path = "/api/v1/companies/{id}/groups", params(("id" = Uuid, Path), Paging, Wanted),
+    responses((status = 200, content((List<View> = "application/json"), (String = "application/x-ndjson"))),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn list(
     request: HttpRequest,
     principal: Signed,
     id: web::Path<CompanyId>,
 ) -> Answer {
     let paging: Paging = query(&request)?;
-    let search: Search = query(&request)?;
+    let wanted: Wanted = query(&request)?;
+    let kind = wanted.kind()?;
     company::get(&principal.scope, *id)
         .await?
         .ok_or(ApiProblem::NotFound)?;
-    let found = directory::groups(
-        &principal.scope,
-        *id,
-        &search.search,
-        None,
-        paging.window()?,
-    )
-    .await?;
-    paging.page(found, View::from)
+    let mut seen = Snapshot::of_company(&principal.scope, *id, RunKind::Directory).await?;
+    paging.pin(|pins| seen.pin(pins))?;
+    if ndjson::is_wanted(&request) {
+        let read = move |window| {
+            let (principal, seen) = (principal.clone(), seen.clone());
+            let search = wanted.search.clone();
+            async move { directory::groups_in(&principal.scope, &seen, &search, kind, window).await }
+        };
+        return Ok(ndjson::rows(read, View::from));
+    }
+    let (scope, window) = (&principal.scope, paging.window()?);
+    let found = directory::groups_in(scope, &seen, &wanted.search, kind, window).await?;
+    paging.pinned(found, &seen.generations(), View::from)
 }
 
 /// Direct members of a group, by name

@@ -14,8 +14,10 @@ pub(crate) mod discoveries;
 pub(crate) mod evidence;
 pub(crate) mod groups;
 pub(crate) mod holds;
+pub(crate) mod intakes;
 pub(crate) mod mappings;
 pub(crate) mod objects;
+pub(crate) mod ocsf_events;
 pub(crate) mod reports;
 pub(crate) mod runs;
 pub(crate) mod scheduled_runs;
@@ -45,8 +47,8 @@ pub(crate) struct Paging {
     /// Rows to return: 1 to 500, 100 unless told.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u64>,
-    /// Where to go on: the `next` of the answer before.
-    #[param(pattern = "^[0-9]{1,9}$")]
+    /// Where to go on: the `next` of the answer before, unchanged.
+    #[param(pattern = "^[0-9]{1,9}(-[0-9]{1,9})*$")]
     after: Option<String>,
     /// Whether to count all rows that match.
     #[serde(default)]
@@ -64,8 +66,9 @@ impl Paging {
         let offset = match &self.after {
             None => 0,
             Some(text) => text
-                .parse()
-                .ok()
+                .split('-')
+                .next()
+                .and_then(|offset| offset.parse().ok())
                 .filter(|offset| *offset <= u64::from(u32::MAX))
                 .ok_or_else(|| {
                     ApiProblem::BadRequest(
@@ -76,10 +79,44 @@ impl Paging {
         Ok(Window { offset, limit })
     }
 
+    /// Pins what is read to what the page before was of, so that all pages are of one snapshot.
+    fn pin(&self, pin: impl FnOnce(&[i64]) -> bool) -> Result<(), ApiProblem> {
+        let Some((_, pins)) = self.after.as_deref().and_then(|text| text.split_once('-')) else {
+            return Ok(());
+        };
+        let pins: Option<Vec<i64>> = pins.split('-').map(|pin| pin.parse().ok()).collect();
+        match pins.is_some_and(|pins| pin(&pins)) {
+            true => Ok(()),
+            false => Err(ApiProblem::BadRequest(
+                "after: the list is of other mappings now. Begin again without it.".into(),
+            )),
+        }
+    }
+
+    /// The answer of a page of a snapshot; what is `next` names its generations.
+    fn pinned<T, V: Serialize>(
+        &self,
+        listing: Listing<T>,
+        generations: &[i64],
+        view: impl Fn(T) -> V,
+    ) -> Result<HttpResponse, ApiProblem> {
+        let pins: String = generations.iter().map(|pin| format!("-{pin}")).collect();
+        self.answer(listing, &pins, view)
+    }
+
     /// The answer of a page that the database cut.
     fn page<T, V: Serialize>(
         &self,
         listing: Listing<T>,
+        view: impl Fn(T) -> V,
+    ) -> Result<HttpResponse, ApiProblem> {
+        self.answer(listing, "", view)
+    }
+
+    fn answer<T, V: Serialize>(
+        &self,
+        listing: Listing<T>,
+        pins: &str,
         view: impl Fn(T) -> V,
     ) -> Result<HttpResponse, ApiProblem> {
         let window = self.window()?;
@@ -87,7 +124,7 @@ impl Paging {
         let end = window.offset + shown;
         Ok(HttpResponse::Ok().json(List {
             value: listing.rows.into_iter().map(view).collect::<Vec<_>>(),
-            next: (end < listing.total && shown > 0).then(|| end.to_string()),
+            next: (end < listing.total && shown > 0).then(|| format!("{end}{pins}")),
             total: self.total.then_some(listing.total),
         }))
     }
@@ -190,6 +227,8 @@ pub(crate) async fn healthz(portal: web::Data<Portal>) -> HttpResponse {
         assessments::approve, assessments::delete, assessments::archive,
         channels::list, channels::create, channels::get, channels::update, channels::delete,
         channels::deliveries, channels::test,
+        ocsf_events::list, intakes::list, intakes::create, intakes::get, intakes::update,
+        intakes::delete, intakes::send_again,
     ),
     components(schemas(Problem, ProblemField)),
     security(("token" = [])),
@@ -210,19 +249,83 @@ impl Modify for Token {
     }
 }
 
-pub(crate) async fn openapi() -> HttpResponse {
+/// The document, with what all operations share.
+pub(crate) fn document() -> serde_json::Value {
     let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
     let paths = document["paths"].as_object_mut();
-    for path in paths.into_iter().flat_map(|paths| paths.values_mut()) {
-        for operation in path
-            .as_object_mut()
-            .into_iter()
-            .flat_map(|o| o.values_mut())
-        {
+    for (path, operations) in paths.into_iter().flatten() {
+        for (method, operation) in operations.as_object_mut().into_iter().flatten() {
+            say_exchange(method, path.ends_with("/{id}"), operation);
             say_problems(operation);
         }
     }
-    HttpResponse::Ok().json(document)
+    document
+}
+
+pub(crate) async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().json(document())
+}
+
+/// What `crate::exchange` adds to an operation.
+fn say_exchange(method: &str, is_one: bool, operation: &mut serde_json::Value) {
+    let (header, text, length, status, answer) = match method {
+        "post" => (
+            "Idempotency-Key",
+            "Sent again with the same key within a day, the request is not done again: the first \
+             answer is given once more, with `Idempotency-Replayed: true`.",
+            255,
+            None,
+            "",
+        ),
+        "get" if is_one => (
+            "If-None-Match",
+            "The ETag of an answer that you have: where nothing changed, 304 is answered.",
+            2000,
+            Some("304"),
+            "Nothing changed since the ETag that you gave.",
+        ),
+        "patch" if is_one => (
+            "If-Match",
+            "The ETag of what you mean to change: where it is not like that any more, nothing is done.",
+            2000,
+            Some("412"),
+            "It changed since the ETag that you gave.",
+        ),
+        _ => return,
+    };
+    let parameter = serde_json::json!({
+        "name": header, "in": "header", "required": false, "description": text,
+        "schema": { "type": "string", "minLength": 1, "maxLength": length, "pattern": "^[!-~]+$" },
+    });
+    match operation["parameters"].as_array_mut() {
+        Some(all) => all.push(parameter),
+        None => operation["parameters"] = serde_json::json!([parameter]),
+    }
+    let problem = || {
+        let problem = serde_json::json!({ "$ref": "#/components/schemas/Problem" });
+        serde_json::json!({ "application/json": { "schema": problem } })
+    };
+    if let Some(status) = status {
+        operation["responses"][status] = serde_json::json!({ "description": answer });
+        if status == "412" {
+            operation["responses"][status]["content"] = problem();
+        }
+    }
+    if method == "post" {
+        for (status, text) in [
+            ("400", "The query, the body or the key cannot be read."),
+            (
+                "409",
+                "That is not possible now, or the same request is being done at this moment.",
+            ),
+            ("422", "Wrong fields, or a key that another request had."),
+        ] {
+            if operation["responses"][status].is_null() {
+                let answer = serde_json::json!({ "description": text, "content": problem() });
+                operation["responses"][status] = answer;
+            }
+        }
+    }
 }
 
 /// What all operations share: a problem has a type of its own (RFC 9457), and a query or body that

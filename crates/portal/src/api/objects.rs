@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::{Answer, ApiProblem, List, Paging, Problem, query};
-use crate::{guard::Signed, section::Section};
+use crate::{guard::Signed, ndjson, section::Section};
 
 /// An object of a section. A field that is null is unknown, or Microsoft gave no value.
 #[derive(Serialize, ToSchema)]
@@ -74,12 +74,14 @@ struct Search {
 /// managed-identities, devices, managed-devices, role-assignments, role-eligibilities,
 /// directory-roles, role-definitions, conditional-access-policies, risky-users, risk-detections,
 /// sign-ins, directory-audits, licences, domains
+///
+/// All pages are of one snapshot. With `Accept: application/x-ndjson` all objects are answered, one a line.
 #[utoipa::path(get, path = "/api/v1/companies/{id}/directory/{section}",
     params(("id" = Uuid, Path), ("section" = String, Path), Paging,
         ("search" = Option<String>, Query, description = "Part of a name or of the id"),
         ("sort" = Option<String>, Query, description = "A field; with a minus before it, largest first")),
-    responses((status = 200, body = List<View>), (status = 400, body = Problem),
-        (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, content((List<View> = "application/json"), (String = "application/x-ndjson"))),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn list(
     request: HttpRequest,
     principal: Signed,
@@ -91,19 +93,26 @@ pub(crate) async fn list(
     let scope = &principal.scope;
     company::get(scope, id).await?.ok_or(ApiProblem::NotFound)?;
     let section = Section::of(&word).ok_or(ApiProblem::NotFound)?;
-    let snapshot = Snapshot::of_company(scope, id, section.table.kind).await?;
-    let sort = search.sort.trim_start_matches('-');
-    let found = inventory::list(
-        scope,
-        section.table,
-        &snapshot,
-        section.wanted(),
-        &search.search,
-        section.sort(sort, search.sort.starts_with('-')),
-        paging.window()?,
-    )
-    .await?;
-    paging.page(found, View::from)
+    let mut snapshot = Snapshot::of_company(scope, id, section.table.kind).await?;
+    paging.pin(|pins| snapshot.pin(pins))?;
+    let column = search.sort.trim_start_matches('-');
+    let sort = section.sort(column, search.sort.starts_with('-'));
+    let (table, only) = (section.table, section.wanted());
+    if ndjson::is_wanted(&request) {
+        let read = move |window| {
+            let (principal, snapshot) = (principal.clone(), snapshot.clone());
+            let search = search.search.clone();
+            async move {
+                let scope = &principal.scope;
+                inventory::list(scope, table, &snapshot, only, &search, sort, window).await
+            }
+        };
+        return Ok(ndjson::rows(read, View::from));
+    }
+    let window = paging.window()?;
+    let found =
+        inventory::list(scope, table, &snapshot, only, &search.search, sort, window).await?;
+    paging.pinned(found, &snapshot.generations(), View::from)
 }
 
 /// One object with its history, also one that is gone

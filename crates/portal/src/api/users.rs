@@ -3,15 +3,16 @@
 use actix_web::{HttpRequest, web};
 use model::{
     CompanyId, Timestamp, company,
-    directory::{self, UserFilter, UserSort, UserWithMfa},
+    directory::{self, MfaFilter, UserFilter, UserSort, UserType, UserWithMfa},
 };
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{Answer, List, Paging, query};
 use crate::{
     guard::Signed,
+    ndjson,
     problem::{ApiProblem, Problem},
 };
 
@@ -84,39 +85,102 @@ impl From<UserWithMfa> for View {
     }
 }
 
-#[derive(Debug, Deserialize)]
-struct Search {
+/// Which users, and in which order: as the portal's table has it.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Wanted {
+    /// Part of name, principal name, mail, department or job title
     #[serde(default)]
     search: String,
+    /// `member` or `guest`.
+    #[serde(default, rename = "type")]
+    #[param(pattern = "^(|member|guest)$")]
+    user_type: String,
+    /// Whether the account is enabled.
+    account_enabled: Option<bool>,
+    /// Whether the user has any licence.
+    licensed: Option<bool>,
+    /// `registered`, `missing` or `unknown`.
+    #[serde(default)]
+    #[param(pattern = "^(|registered|missing|unknown)$")]
+    mfa: String,
+    /// `display_name`, `user_principal_name`, `department` or `account_created_at`; with a minus before it,
+    /// largest first.
+    #[serde(default)]
+    #[param(pattern = "^(|-?(display_name|user_principal_name|department|account_created_at))$")]
+    sort: String,
 }
 
-/// Users of a company, by name
-#[utoipa::path(get, path = "/api/v1/companies/{id}/users", params(("id" = Uuid, Path), Paging,
-    ("search" = Option<String>, Query, description = "Part of name, principal name, mail, department or job title")),
-    responses((status = 200, body = List<View>), (status = 400, body = Problem),
-        (status = 401, body = Problem), (status = 404, body = Problem)))]
+impl Wanted {
+    fn filter(&self) -> Result<UserFilter, ApiProblem> {
+        let wrong = |text: &str| Err(ApiProblem::BadRequest(text.into()));
+        Ok(UserFilter {
+            search: self.search.clone(),
+            user_type: match self.user_type.as_str() {
+                "" => None,
+                "member" => Some(UserType::Member),
+                "guest" => Some(UserType::Guest),
+                _ => return wrong("type: give member or guest."),
+            },
+            enabled: self.account_enabled,
+            licensed: self.licensed,
+            mfa: match self.mfa.as_str() {
+                "" => None,
+                "registered" => Some(MfaFilter::Registered),
+                "missing" => Some(MfaFilter::NotRegistered),
+                "unknown" => Some(MfaFilter::Unknown),
+                _ => return wrong("mfa: give registered, missing or unknown."),
+            },
+        })
+    }
+
+    fn sort(&self) -> Result<(UserSort, bool), ApiProblem> {
+        let sort = match self.sort.trim_start_matches('-') {
+            "" | "display_name" => UserSort::Name,
+            "user_principal_name" => UserSort::PrincipalName,
+            "department" => UserSort::Department,
+            "account_created_at" => UserSort::Created,
+            _ => {
+                return Err(ApiProblem::BadRequest(
+                    "sort: give display_name, user_principal_name, department or account_created_at."
+                        .into(),
+                ));
+            }
+        };
+        Ok((sort, self.sort.starts_with('-')))
+    }
+}
+
+/// Users of a company
+///
+/// All pages are of one snapshot. With `Accept: application/x-ndjson` all users are answered, one a line.
+#[utoipa::path(get, path = "/api/v1/companies/{id}/users", params(("id" = Uuid, Path), Paging, Wanted),
+    responses((status = 200, content((List<View> = "application/json"), (String = "application/x-ndjson"))),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn list(
     request: HttpRequest,
     principal: Signed,
     id: web::Path<CompanyId>,
 ) -> Answer {
     let paging: Paging = query(&request)?;
-    let search: Search = query(&request)?;
+    let wanted: Wanted = query(&request)?;
+    let (filter, (sort, descending)) = (wanted.filter()?, wanted.sort()?);
     company::get(&principal.scope, *id)
         .await?
         .ok_or(ApiProblem::NotFound)?;
-    let filter = UserFilter {
-        search: search.search,
-        ..UserFilter::default()
-    };
-    let found = directory::users(
-        &principal.scope,
-        *id,
-        &filter,
-        UserSort::Name,
-        false,
-        paging.window()?,
-    )
-    .await?;
-    paging.page(found, View::from)
+    let mut seen = directory::Seen::of(&principal.scope, *id).await?;
+    paging.pin(|pins| seen.pin(pins))?;
+    if ndjson::is_wanted(&request) {
+        let read = move |window| {
+            let (principal, seen, filter) = (principal.clone(), seen.clone(), filter.clone());
+            async move {
+                let scope = &principal.scope;
+                directory::users_of(scope, &seen, &filter, sort, descending, window).await
+            }
+        };
+        return Ok(ndjson::rows(read, View::from));
+    }
+    let (scope, window) = (&principal.scope, paging.window()?);
+    let found = directory::users_of(scope, &seen, &filter, sort, descending, window).await?;
+    paging.pinned(found, &seen.generations(), View::from)
 }

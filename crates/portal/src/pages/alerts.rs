@@ -3,14 +3,14 @@
 use actix_web::{HttpRequest, web};
 use askama::Template;
 use model::{
-    Alert, AlertId, AlertKind, AlertState, CompanyId, Severity, Window,
+    Alert, AlertId, AlertKind, AlertState, CompanyId, Listing, Severity, Window,
     alert::{self, Filter, Handling},
 };
 use serde::Deserialize;
 
 use super::dashboard::all_company_names;
 use crate::{
-    Portal,
+    Portal, csv_file,
     guard::Signed,
     problem::PageProblem,
     view::{Answer, Html, PAGE_SIZE, Page, Pager, badge, filters, html, query, see_other},
@@ -93,6 +93,15 @@ struct Index {
     pager: Pager,
 }
 
+impl Index {
+    /// The file of what is shown, with the same filters.
+    fn csv_link(&self) -> String {
+        self.list
+            .link("page", "")
+            .replacen("/alerts", "/alerts.csv", 1)
+    }
+}
+
 #[derive(Template)]
 #[template(path = "alerts/show.html")]
 struct Show {
@@ -116,6 +125,27 @@ fn state_badge(alert: &Alert) -> Html {
         AlertState::Resolved => badge("badge-ok", "check", "Resolved"),
         AlertState::Closed => badge("badge-ok", "circle-check", "Closed"),
     }
+}
+
+/// Exactly what is filtered, as a file.
+pub(crate) async fn csv(principal: Signed, list: web::Query<ListQuery>) -> Answer {
+    let names = all_company_names(&principal.scope).await?;
+    let filter = list.filter();
+    let read = move |window| {
+        let (principal, filter, names) = (principal.clone(), filter.clone(), names.clone());
+        async move {
+            let found = alert::list(&principal.scope, &filter, window).await?;
+            let named = |alert: Alert| {
+                let name = alert.company_id.and_then(|id| names.get(&id).cloned());
+                (alert, name.unwrap_or_default())
+            };
+            Ok(Listing {
+                total: found.total,
+                rows: found.rows.into_iter().map(named).collect(),
+            })
+        }
+    };
+    Ok(csv_file::sheet(&report::csv::ALERTS, "", read))
 }
 
 pub(crate) async fn index(

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
 use model::{
-    Assessment, AssessmentId, CompanyId, EvidenceId, FieldError, Timestamp, Window,
+    Assessment, AssessmentId, CompanyId, EvidenceId, FieldError, Listing, Timestamp, Window,
     assessment::{self, Attached, Draft},
 };
 use report::controls::{self, Catalogue, Control};
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{dashboard::all_company_names, error_of};
 use crate::{
-    Portal, assessment_archive,
+    Portal, assessment_archive, csv_file,
     guard::Signed,
     problem::PageProblem,
     view::{Answer, PAGE_SIZE, Page, Pager, day, filters, html, html_status, query, see_other},
@@ -33,6 +33,16 @@ struct Index {
     list: ListQuery,
     companies: Vec<(CompanyId, String)>,
     pager: Pager,
+}
+
+impl Index {
+    /// The file of what is shown, with the same filter.
+    fn csv_link(&self) -> String {
+        format!(
+            "/assessments.csv{}",
+            query(&[("company", &self.list.company)])
+        )
+    }
 }
 
 async fn companies(principal: &Signed) -> Result<Vec<(CompanyId, String)>, PageProblem> {
@@ -77,6 +87,28 @@ pub(crate) async fn index(
         list,
         pager,
     })
+}
+
+/// Exactly what is filtered, as a file.
+pub(crate) async fn csv(principal: Signed, list: web::Query<ListQuery>) -> Answer {
+    let names = companies(&principal).await?;
+    let company = list.company.parse().ok();
+    let read = move |window| {
+        let (principal, names) = (principal.clone(), names.clone());
+        async move {
+            let found = assessment::list(&principal.scope, company, window).await?;
+            let named = |one: Assessment| {
+                let name = names.iter().find(|(id, _)| *id == one.company_id);
+                let name = name.map(|(_, name)| name.clone()).unwrap_or_default();
+                (one, name)
+            };
+            Ok(Listing {
+                total: found.total,
+                rows: found.rows.into_iter().map(named).collect(),
+            })
+        }
+    };
+    Ok(csv_file::sheet(&report::csv::ASSESSMENTS, "", read))
 }
 
 /// The last day of an assessment's period.

@@ -159,7 +159,9 @@ fn disposition(name: &str) -> (&'static str, String) {
 pub(crate) async fn csv(principal: Signed, list: web::Query<ListQuery>) -> Answer {
     let kind = "text/csv; charset=utf-8";
     let write = |rows: &[AuditRow], is_first| {
-        report::csv::audit(rows, is_first).map_err(std::io::Error::other)
+        report::csv::AUDIT
+            .write(rows, is_first)
+            .map_err(std::io::Error::other)
     };
     Ok(streamed(
         principal,

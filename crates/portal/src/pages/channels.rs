@@ -13,7 +13,7 @@ use model::{
 
 use super::{dashboard::all_company_names, error_of};
 use crate::{
-    Portal,
+    Portal, csv_file,
     guard::Signed,
     problem::PageProblem,
     view::{
@@ -71,6 +71,7 @@ pub(crate) struct Form {
     scope: String,
     companies: Vec<String>,
     digest_hour: String,
+    events: Vec<String>,
 }
 
 impl Form {
@@ -101,6 +102,10 @@ impl Form {
                     form.companies.push(value);
                     continue;
                 }
+                "event" => {
+                    form.events.push(value);
+                    continue;
+                }
                 _ => continue,
             };
             *field = value;
@@ -112,6 +117,7 @@ impl Form {
         Self {
             least_severity: rules.least_severity.to_string(),
             kinds: rules.kinds.iter().map(ToString::to_string).collect(),
+            events: rules.events.iter().map(ToString::to_string).collect(),
             scope: if rules.companies.is_some() {
                 "some".into()
             } else {
@@ -131,6 +137,10 @@ impl Form {
         }
     }
 
+    fn has_event(&self, event: &str) -> bool {
+        self.events.iter().any(|one| one == event)
+    }
+
     fn takes(&self, kind: &AlertKind) -> bool {
         self.kinds.iter().any(|one| one == kind.as_str())
     }
@@ -147,6 +157,11 @@ impl Form {
                 .filter_map(|kind| kind.parse().ok())
                 .collect(),
             least_severity: self.least_severity.parse().unwrap_or(Severity::Info),
+            // Boxes of a kind of channel that was not chosen do not count.
+            events: match self.kind.as_str() {
+                "smtp" | "microsoft365" => vec![],
+                _ => self.events.iter().filter_map(|e| e.parse().ok()).collect(),
+            },
             companies: (self.scope == "some").then(|| {
                 self.companies
                     .iter()
@@ -464,6 +479,21 @@ pub(crate) async fn update(
         }
         Err(other) => Err(other.into()),
     }
+}
+
+/// What a channel sent, as a file.
+pub(crate) async fn csv(principal: Signed, id: web::Path<ChannelId>) -> Answer {
+    let channel = found(&principal, *id).await?;
+    let id = *id;
+    let read = move |window| {
+        let principal = principal.clone();
+        async move { delivery::list(&principal.scope, id, window).await }
+    };
+    Ok(csv_file::sheet(
+        &report::csv::DELIVERIES,
+        &channel.name,
+        read,
+    ))
 }
 
 pub(crate) async fn test(principal: Signed, id: web::Path<ChannelId>) -> Answer {

@@ -3,18 +3,20 @@
 use actix_web::{HttpRequest, http::StatusCode, web};
 use askama::Template;
 use model::{
-    Company, CompanyId, Domain, FieldError, Run, RunCause, RunKind, SecureScore, Timestamp, Window,
+    Company, CompanyId, Domain, FieldError, Listing, Run, RunCause, RunKind, SecureScore,
+    Timestamp, Window,
     company::{self, Draft},
     directory::{self, Overview},
     inventory::{self, Hold},
     mapping::{self, MappingRow},
     run, secure_score,
 };
+use report::csv as sheets;
 use serde::Deserialize;
 
 use super::error_of;
 use crate::{
-    Portal,
+    Portal, csv_file,
     guard::Signed,
     problem::PageProblem,
     view::{
@@ -30,6 +32,13 @@ struct Index {
     search: String,
     pager: Pager,
     imported: Option<usize>,
+}
+
+impl Index {
+    /// The file of what is shown, with the same filters.
+    fn csv_link(&self) -> String {
+        format!("/companies.csv{}", query(&[("q", &self.search)]))
+    }
 }
 
 #[derive(Template)]
@@ -193,6 +202,28 @@ pub(crate) async fn index(
         pager,
         imported: list.imported,
     })
+}
+
+/// Exactly what is filtered, as a file.
+pub(crate) async fn csv(principal: Signed, list: web::Query<ListQuery>) -> Answer {
+    let mappings = mapping::list(&principal.scope, None).await?;
+    let search = list.into_inner().q;
+    let read = move |window| {
+        let (principal, search, mappings) = (principal.clone(), search.clone(), mappings.clone());
+        async move {
+            let found = company::list(&principal.scope, &search, window).await?;
+            let with_mappings = |company: Company| {
+                let own = mappings.iter().filter(|m| m.company.id == company.id);
+                let own = own.cloned().collect();
+                (company, own)
+            };
+            Ok(Listing {
+                total: found.total,
+                rows: found.rows.into_iter().map(with_mappings).collect(),
+            })
+        }
+    };
+    Ok(csv_file::sheet(&sheets::COMPANIES, "", read))
 }
 
 #[derive(Debug, Default, Deserialize)]

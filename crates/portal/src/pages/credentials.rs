@@ -21,7 +21,7 @@ use super::{
     tenants::tenant_badge,
 };
 use crate::{
-    Portal,
+    Portal, csv_file,
     guard::{self, Signed},
     problem::PageProblem,
     view::{Answer, Html, Page, badge, filters, html, html_status, see_other},
@@ -253,6 +253,12 @@ pub(crate) async fn index(
         rows.push((credential, tenants, label));
     }
     html(&Index { page, rows })
+}
+
+/// All credentials, without anything that is secret, as a file.
+pub(crate) async fn csv(principal: Signed) -> Answer {
+    let rows = credential::list(&principal.scope).await?;
+    Ok(csv_file::whole(&report::csv::CREDENTIALS, "", &rows))
 }
 
 pub(super) fn cloud_label(portal: &Portal, name: &str) -> String {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::{companies::Head, dashboard::all_company_names};
 use crate::{
-    Portal,
+    Portal, csv_file,
     guard::Signed,
     problem::PageProblem,
     view::{Answer, Html, PAGE_SIZE, Page, Pager, badge, filters, html, query},
@@ -224,6 +224,18 @@ struct Company {
 }
 
 impl Company {
+    /// The file of the statements that are shown.
+    fn csv_link(&self) -> String {
+        let pairs = [("kind", self.list.kind.as_str())];
+        format!(
+            "/companies/{}/evidence.csv{}",
+            self.head.company.id,
+            query(&pairs)
+        )
+    }
+}
+
+impl Company {
     fn is_fresh(&self, source: &Source) -> bool {
         source.is_fresh(self.page.now)
     }
@@ -232,6 +244,27 @@ impl Company {
         let found = self.head.mappings.iter().find(|m| m.mapping.id == *mapping);
         found.map_or("", |m| m.tenant.display_name.as_str())
     }
+}
+
+/// Statements of a company, as a file.
+pub(crate) async fn csv(
+    principal: Signed,
+    id: web::Path<CompanyId>,
+    list: web::Query<CompanyQuery>,
+) -> Answer {
+    let company = model::company::get(&principal.scope, *id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
+    let filter = Filter {
+        company: Some(*id),
+        kind: list.kind.parse().ok(),
+        ..Filter::default()
+    };
+    let read = move |window| {
+        let (principal, filter) = (principal.clone(), filter.clone());
+        async move { evidence::list(&principal.scope, &filter, window).await }
+    };
+    Ok(csv_file::sheet(&report::csv::EVIDENCE, &company.name, read))
 }
 
 pub(crate) async fn company(

@@ -7,6 +7,7 @@ use model::{
     directory::{self, GroupWithCount},
     inventory::{GroupRow, Object, Snapshot},
 };
+use report::csv as sheets;
 use serde::Deserialize;
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     objects::{Seen, history},
 };
 use crate::{
-    Portal,
+    Portal, csv_file,
     guard::Signed,
     problem::PageProblem,
     view::{Answer, PAGE_SIZE, Page, Pager, filters, html, query},
@@ -31,6 +32,18 @@ struct Index {
     pager: Pager,
 }
 
+impl Index {
+    /// The file of what is shown, with the same filters.
+    fn csv_link(&self) -> String {
+        let pairs = [("q", self.search.as_str()), ("kind", &self.kind)];
+        format!(
+            "/companies/{}/groups.csv{}",
+            self.head.company.id,
+            query(&pairs)
+        )
+    }
+}
+
 #[derive(Template)]
 #[template(path = "groups/show.html")]
 struct Show {
@@ -41,6 +54,17 @@ struct Show {
     search: String,
     pager: Pager,
     history: Vec<Seen>,
+}
+
+impl Show {
+    fn csv_link(&self) -> String {
+        let (company, group) = (self.head.company.id, &self.group.group.id);
+        let pairs = [("q", self.search.as_str())];
+        format!(
+            "/companies/{company}/groups/{group}/members.csv{}",
+            query(&pairs)
+        )
+    }
 }
 
 /// Kinds of groups: the word in the address, and the label.
@@ -103,6 +127,46 @@ pub(crate) async fn index(
         kind: list.kind.clone(),
         pager,
     })
+}
+
+/// Exactly what is filtered, as a file.
+pub(crate) async fn csv(
+    principal: Signed,
+    id: web::Path<CompanyId>,
+    list: web::Query<ListQuery>,
+) -> Answer {
+    let company = model::company::get(&principal.scope, *id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
+    let (id, list) = (*id, list.into_inner());
+    let kind = KINDS.iter().map(|k| k.0).find(|k| *k == list.kind);
+    // One snapshot for the whole file.
+    let seen = Snapshot::of_company(&principal.scope, id, RunKind::Directory).await?;
+    let read = move |window| {
+        let (principal, seen, search) = (principal.clone(), seen.clone(), list.q.clone());
+        async move { directory::groups_in(&principal.scope, &seen, &search, kind, window).await }
+    };
+    Ok(csv_file::sheet(&sheets::GROUPS, &company.name, read))
+}
+
+/// A group's members, as a file.
+pub(crate) async fn members_csv(
+    principal: Signed,
+    path: web::Path<(CompanyId, String)>,
+    list: web::Query<ListQuery>,
+) -> Answer {
+    let (id, object) = path.into_inner();
+    let group = directory::group(&principal.scope, id, &object)
+        .await?
+        .ok_or(PageProblem::NotFound)?
+        .group;
+    let name = group.display_name.clone();
+    let search = list.into_inner().q;
+    let read = move |window| {
+        let (principal, group, search) = (principal.clone(), group.clone(), search.clone());
+        async move { directory::members(&principal.scope, &group, &search, window).await }
+    };
+    Ok(csv_file::sheet(&sheets::MEMBERS, &name, read))
 }
 
 pub(crate) async fn show(

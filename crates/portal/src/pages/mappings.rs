@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::credentials::{ENTRA, frame};
 use crate::{
-    Portal,
+    Portal, csv_file,
     guard::Signed,
     problem::PageProblem,
     view::{Answer, Html, Page, ago, badge, filters, html, html_status, query, see_other},
@@ -31,6 +31,18 @@ struct Index {
     unmapped: usize,
     saved: usize,
     deleted: bool,
+}
+
+impl Index {
+    /// The file of what is shown, with the same filters.
+    fn csv_link(&self) -> String {
+        let chosen = self.chosen.as_ref().map(|c| c.id.to_string());
+        let pairs = [
+            ("credential", chosen.as_deref().unwrap_or_default()),
+            ("q", &self.search),
+        ];
+        format!("{ENTRA}/mappings.csv{}", query(&pairs))
+    }
 }
 
 #[derive(Template)]
@@ -111,6 +123,29 @@ pub(super) async fn choose(
     Ok((all, chosen))
 }
 
+/// Keeps the mappings that a search is after.
+fn search(rows: &mut Vec<MappingRow>, text: &str) {
+    let wanted = text.trim().to_lowercase();
+    rows.retain(|r| {
+        wanted.is_empty()
+            || r.company.name.to_lowercase().contains(&wanted)
+            || r.tenant.display_name.to_lowercase().contains(&wanted)
+            || r.tenant.default_domain.to_lowercase().contains(&wanted)
+            || r.tenant.directory_id.to_string().contains(&wanted)
+    });
+}
+
+/// Exactly what is filtered, as a file.
+pub(crate) async fn csv(principal: Signed, list: web::Query<ListQuery>) -> Answer {
+    let (_, chosen) = choose(&principal, list.credential).await?;
+    let mut rows = match &chosen {
+        Some(credential) => mapping::list(&principal.scope, Some(credential.id)).await?,
+        None => vec![],
+    };
+    search(&mut rows, &list.q);
+    Ok(csv_file::whole(&report::csv::MAPPINGS, "", &rows))
+}
+
 pub(crate) async fn index(
     request: HttpRequest,
     portal: web::Data<Portal>,
@@ -130,14 +165,7 @@ pub(crate) async fn index(
         ),
         None => (vec![], 0),
     };
-    let wanted = list.q.trim().to_lowercase();
-    rows.retain(|r| {
-        wanted.is_empty()
-            || r.company.name.to_lowercase().contains(&wanted)
-            || r.tenant.display_name.to_lowercase().contains(&wanted)
-            || r.tenant.default_domain.to_lowercase().contains(&wanted)
-            || r.tenant.directory_id.to_string().contains(&wanted)
-    });
+    search(&mut rows, &list.q);
     html(&Index {
         page,
         credentials,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::error_of;
 use crate::{
-    Portal,
+    Portal, csv_file,
     guard::Signed,
     problem::PageProblem,
     upload::Fields,
@@ -58,6 +58,12 @@ pub(crate) async fn index(
             _ => "",
         },
     })
+}
+
+/// The members, as a file.
+pub(crate) async fn csv(principal: Signed) -> Answer {
+    let rows = member::colleagues(&principal.scope).await?;
+    Ok(csv_file::whole(&report::csv::COLLEAGUES, "", &rows))
 }
 
 #[derive(Template)]

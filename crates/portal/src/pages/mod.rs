@@ -22,6 +22,7 @@ pub(crate) mod dashboard;
 pub(crate) mod discoveries;
 pub(crate) mod evidence;
 pub(crate) mod groups;
+pub(crate) mod intakes;
 pub(crate) mod invitations;
 pub(crate) mod mapping_import;
 pub(crate) mod mapping_match;

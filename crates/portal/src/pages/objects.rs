@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::companies::Head;
 use crate::{
-    Portal,
+    Portal, csv_file,
     guard::Signed,
     problem::PageProblem,
     section::{SECTIONS, Section, label},
@@ -64,6 +64,7 @@ struct Index {
     pager: Pager,
     gap: Option<Gap>,
     read_at: Option<Timestamp>,
+    csv: String,
 }
 
 #[derive(Template)]
@@ -265,6 +266,13 @@ pub(crate) async fn index(
     let pager = Pager::new(list.page, rows.len(), found.total, |n| {
         link(&list.sort, &list.desc, &n.to_string())
     });
+    let csv = [
+        ("section", word.as_str()),
+        ("q", &list.q),
+        ("sort", &list.sort),
+        ("desc", &list.desc),
+    ];
+    let csv = format!("/companies/{id}/directory.csv{}", query(&csv));
     let mut read_at = None;
     for row in &head.mappings {
         let collections = inventory::collections(scope, row.mapping.id).await?;
@@ -284,7 +292,55 @@ pub(crate) async fn index(
         search: list.q.clone(),
         pager,
         read_at,
+        csv,
     })
+}
+
+/// Which section's file, and which of its rows.
+#[derive(Debug, Deserialize)]
+pub(crate) struct FileQuery {
+    section: String,
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    sort: String,
+    #[serde(default)]
+    desc: String,
+}
+
+/// Exactly what is filtered, with every column, as a file.
+pub(crate) async fn csv(
+    principal: Signed,
+    id: web::Path<CompanyId>,
+    query: web::Query<FileQuery>,
+) -> Answer {
+    let list = query.into_inner();
+    let section = Section::of(&list.section).ok_or(PageProblem::NotFound)?;
+    let company = model::company::get(&principal.scope, *id)
+        .await?
+        .ok_or(PageProblem::NotFound)?;
+    // One snapshot for the whole file.
+    let snapshot = Snapshot::of_company(&principal.scope, *id, section.table.kind).await?;
+    let sort = section.sort(&list.sort, !list.desc.is_empty());
+    let read = move |window| {
+        let (principal, snapshot, search) = (principal.clone(), snapshot.clone(), list.q.clone());
+        async move {
+            let (scope, wanted) = (&principal.scope, section.wanted());
+            inventory::list(
+                scope,
+                section.table,
+                &snapshot,
+                wanted,
+                &search,
+                sort,
+                window,
+            )
+            .await
+        }
+    };
+    let write = |rows: &[Record], is_first| report::csv::records(section.table, rows, is_first);
+    let name = csv_file::named(section.word, &company.name);
+    Ok(csv_file::paged(&name, write, read))
 }
 
 pub(crate) async fn show(

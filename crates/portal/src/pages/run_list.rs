@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use actix_web::{HttpRequest, web};
 use askama::Template;
-use model::{CompanyId, Run, RunKind, RunState, Scope, Timestamp, Window, run, run::Filter};
+use model::{
+    CompanyId, Listing, Run, RunKind, RunState, Scope, Timestamp, Window, run, run::Filter,
+};
 use serde::Deserialize;
 
 use super::{dashboard::all_company_names, runs::kind_label};
 use crate::{
-    Portal,
+    Portal, csv_file,
     guard::Signed,
     problem::PageProblem,
     view::{Answer, PAGE_SIZE, Page, Pager, collector_label, day, filters, html, query},
@@ -80,6 +82,43 @@ impl ListQuery {
         }
         format!("/jobs{}", query(&pairs))
     }
+
+    /// The file of what is shown, with the same filters.
+    fn csv_link(&self) -> String {
+        self.link("page", "").replacen("/jobs", "/jobs.csv", 1)
+    }
+
+    fn filter(&self) -> Filter {
+        Filter {
+            company: self.company.parse().ok(),
+            kind: self.kind.parse().ok(),
+            states: self.state.parse().into_iter().collect(),
+            mapping: None,
+            since: day(&self.from),
+            until: day(&self.to).map(|at| at.plus_minutes(24 * 60)),
+        }
+    }
+}
+
+/// Exactly what is filtered, as a file; what is only planned is no job yet.
+pub(crate) async fn csv(principal: Signed, list: web::Query<ListQuery>) -> Answer {
+    let names = all_company_names(&principal.scope).await?;
+    let filter = list.filter();
+    let read = move |window| {
+        let (principal, filter, names) = (principal.clone(), filter.clone(), names.clone());
+        async move {
+            let found = run::list(&principal.scope, &filter, window).await?;
+            let named = |run: Run| {
+                let name = names.get(&run.company_id).cloned().unwrap_or_default();
+                (run, name)
+            };
+            Ok(Listing {
+                total: found.total,
+                rows: found.rows.into_iter().map(named).collect(),
+            })
+        }
+    };
+    Ok(csv_file::sheet(&report::csv::JOBS, "", read))
 }
 
 /// Runs of the list, and how many there are.
@@ -147,14 +186,7 @@ pub(crate) async fn index(
     .await?
     .under("Jobs", "/jobs");
     let list = list.into_inner();
-    let filter = Filter {
-        company: list.company.parse().ok(),
-        kind: list.kind.parse().ok(),
-        states: list.state.parse().into_iter().collect(),
-        mapping: None,
-        since: day(&list.from),
-        until: day(&list.to).map(|at| at.plus_minutes(24 * 60)),
-    };
+    let filter = list.filter();
     let window = Window::page(list.page.max(1), PAGE_SIZE);
     let names = all_company_names(scope).await?;
     let (rows, scheduled, total) = if list.state == SCHEDULED {

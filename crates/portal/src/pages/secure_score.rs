@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::companies::Head;
 use crate::{
-    Portal,
+    Portal, csv_file,
     guard::Signed,
     problem::PageProblem,
     view::{Answer, Html, Page, filters, html, query},
@@ -94,7 +94,45 @@ pub(crate) struct ListQuery {
     mapping: Option<MappingId>,
 }
 
+fn is_done(control: &Control) -> bool {
+    matches!(
+        control.status(),
+        ControlStatus::Done | ControlStatus::Accepted
+    )
+}
+
+impl ListQuery {
+    /// Whether a control is among what is filtered.
+    fn keeps(&self, control: &Control) -> bool {
+        let wanted = self.q.to_lowercase();
+        let is_wanted = match self.status.as_str() {
+            "done" => is_done(control),
+            "all" => true,
+            _ => !is_done(control),
+        };
+        is_wanted
+            && [control.title(), &control.id, control.category()]
+                .iter()
+                .any(|text| text.to_lowercase().contains(&wanted))
+    }
+}
+
 impl Show {
+    /// The file of what is shown, with the same filters.
+    fn csv_link(&self, word: &str) -> String {
+        let mapping = self.shown.mapping.map(|m| m.to_string());
+        let pairs = [
+            ("q", self.shown.q.as_str()),
+            ("status", &self.shown.status),
+            ("mapping", mapping.as_deref().unwrap_or_default()),
+        ];
+        format!(
+            "/companies/{}/{word}.csv{}",
+            self.head.company.id,
+            query(&pairs)
+        )
+    }
+
     fn link(&self, status: &str) -> String {
         let mapping = self
             .shown
@@ -212,6 +250,58 @@ fn categories(controls: &[Control]) -> Vec<Category> {
         .collect()
 }
 
+/// A company's mapping of the address, else its first.
+async fn chosen(
+    principal: &Signed,
+    id: CompanyId,
+    list: &ListQuery,
+) -> Result<(model::Company, Option<MappingId>), PageProblem> {
+    let head = Head::load(principal, id, "secure-score").await?;
+    let mapping = head
+        .mappings
+        .iter()
+        .find(|m| Some(m.mapping.id) == list.mapping)
+        .or(head.mappings.first())
+        .map(|m| m.mapping.id);
+    Ok((head.company, mapping))
+}
+
+/// Every control of the newest day, as a file.
+pub(crate) async fn controls_csv(
+    principal: Signed,
+    id: web::Path<CompanyId>,
+    list: web::Query<ListQuery>,
+) -> Answer {
+    let (company, mapping) = chosen(&principal, *id, &list).await?;
+    let rows = match mapping {
+        Some(mapping) => secure_score::controls(&principal.scope, mapping).await?,
+        None => vec![],
+    };
+    let rows = rows
+        .into_iter()
+        .filter(|c| list.keeps(c))
+        .collect::<Vec<_>>();
+    Ok(csv_file::whole(
+        &report::csv::CONTROLS,
+        &company.name,
+        &rows,
+    ))
+}
+
+/// Every day that is known, as a file.
+pub(crate) async fn days_csv(
+    principal: Signed,
+    id: web::Path<CompanyId>,
+    list: web::Query<ListQuery>,
+) -> Answer {
+    let (company, mapping) = chosen(&principal, *id, &list).await?;
+    let rows = match mapping {
+        Some(mapping) => secure_score::days(&principal.scope, mapping).await?,
+        None => vec![],
+    };
+    Ok(csv_file::whole(&report::csv::SCORES, &company.name, &rows))
+}
+
 pub(crate) async fn show(
     request: HttpRequest,
     portal: web::Data<Portal>,
@@ -257,25 +347,10 @@ pub(crate) async fn show(
         }),
         _ => None,
     };
-    let is_done = |c: &Control| matches!(c.status(), ControlStatus::Done | ControlStatus::Accepted);
     let done = all.iter().filter(|c| is_done(c)).count();
     let counts = [all.len() - done, done, all.len()];
-    let wanted = shown.q.to_lowercase();
     let categories = categories(&all);
-    let controls = all
-        .into_iter()
-        .filter(|c| match shown.status.as_str() {
-            "done" => is_done(c),
-            "all" => true,
-            _ => !is_done(c),
-        })
-        .filter(|c| {
-            wanted.is_empty()
-                || c.title().to_lowercase().contains(&wanted)
-                || c.id.to_lowercase().contains(&wanted)
-                || c.category().to_lowercase().contains(&wanted)
-        })
-        .collect();
+    let controls = all.into_iter().filter(|c| shown.keeps(c)).collect();
     let gauge = newest.as_ref().map_or(Html(String::new()), |n| {
         gauge(percent, n.current_score, n.max_score)
     });

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, web};
 use askama::Template;
 use consent::permission::{self, Drift};
 use model::{
-    CredentialId, SubscribedSku, Tenant, TenantId, TenantState,
+    CredentialId, Scope, SubscribedSku, Tenant, TenantId, TenantState,
     credential::{self, Credential},
     directory,
     mapping::{self, MappingRow},
@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::credentials::{ENTRA, cloud_label, frame, with_sign_in};
 use crate::{
-    Portal,
+    Portal, csv_file,
     guard::Signed,
     problem::PageProblem,
     view::{Answer, Html, PAGE_SIZE, Page, Pager, badge, filters, html, query},
@@ -65,6 +65,17 @@ struct Index {
 }
 
 impl Index {
+    /// The file of what is shown, with the same filters.
+    fn csv_link(&self) -> String {
+        let chosen = self.list.credential.map(|id| id.to_string());
+        let pairs = [
+            ("credential", chosen.as_deref().unwrap_or_default()),
+            ("state", &self.list.state),
+            ("q", &self.list.q),
+        ];
+        format!("{ENTRA}/tenants.csv{}", query(&pairs))
+    }
+
     fn is_chosen(&self, id: &CredentialId) -> bool {
         self.list.credential == Some(*id)
     }
@@ -116,18 +127,15 @@ pub(crate) struct ListQuery {
     page: u64,
 }
 
-pub(crate) async fn index(
-    request: HttpRequest,
-    portal: web::Data<Portal>,
-    principal: Signed,
-    list: web::Query<ListQuery>,
-) -> Answer {
-    let scope = &principal.scope;
-    let mut page = frame(&request, &portal, &principal, "Tenants")
-        .await?
-        .under("Microsoft Entra ID", ENTRA);
-    page.section = "tenants";
-    let list = list.into_inner();
+/// Tenants that are filtered; how many of all are unmapped, and the credential with most of those.
+struct Found {
+    rows: Vec<Row>,
+    credentials: Vec<Credential>,
+    unmapped: usize,
+    most_unmapped: Option<CredentialId>,
+}
+
+async fn find(scope: &Scope, list: &ListQuery) -> Result<Found, PageProblem> {
     let credentials = credential::list(scope).await?;
     let mappings = mapping::list(scope, None).await?;
     let wanted = list.q.trim().to_lowercase();
@@ -189,6 +197,46 @@ pub(crate) async fn index(
             || r.tenant.domains.to_lowercase().contains(&wanted)
             || r.tenant.directory_id.to_string().contains(&wanted)
     });
+    Ok(Found {
+        rows,
+        credentials,
+        unmapped,
+        most_unmapped,
+    })
+}
+
+/// Exactly what is filtered, as a file.
+pub(crate) async fn csv(principal: Signed, list: web::Query<ListQuery>) -> Answer {
+    let found = find(&principal.scope, &list).await?;
+    let rows: Vec<(Tenant, String, String)> = found
+        .rows
+        .into_iter()
+        .map(|row| {
+            let company = row.company.map(|m| m.company.name).unwrap_or_default();
+            (row.tenant, row.credential, company)
+        })
+        .collect();
+    Ok(csv_file::whole(&report::csv::TENANTS, "", &rows))
+}
+
+pub(crate) async fn index(
+    request: HttpRequest,
+    portal: web::Data<Portal>,
+    principal: Signed,
+    list: web::Query<ListQuery>,
+) -> Answer {
+    let scope = &principal.scope;
+    let mut page = frame(&request, &portal, &principal, "Tenants")
+        .await?
+        .under("Microsoft Entra ID", ENTRA);
+    page.section = "tenants";
+    let list = list.into_inner();
+    let Found {
+        rows,
+        credentials,
+        unmapped,
+        most_unmapped,
+    } = find(scope, &list).await?;
     let total = rows.len() as u64;
     let from = usize::try_from((list.page.max(1) - 1) * PAGE_SIZE).unwrap_or(usize::MAX);
     let size = usize::try_from(PAGE_SIZE).unwrap_or(50);

@@ -7,6 +7,7 @@ use model::{
     directory::{self, MfaFilter, UserFilter, UserSort, UserType, UserWithMfa},
     inventory::{Object, Snapshot, UserRow},
 };
+use report::csv as sheets;
 use serde::Deserialize;
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     objects::{Seen, history},
 };
 use crate::{
-    Portal,
+    Portal, csv_file,
     guard::Signed,
     problem::PageProblem,
     view::{Answer, PAGE_SIZE, Page, Pager, filters, html, query},
@@ -226,10 +227,7 @@ pub(crate) async fn show(
     })
 }
 
-/// Users read at a time for the file.
-const CSV_PART: u64 = 1000;
-
-/// Exactly what is filtered, as a file; read and sent in parts, so that its size does not matter.
+/// Exactly what is filtered, as a file.
 pub(crate) async fn csv(
     principal: Signed,
     id: web::Path<CompanyId>,
@@ -239,43 +237,15 @@ pub(crate) async fn csv(
         .await?
         .ok_or(PageProblem::NotFound)?;
     let (id, list) = (*id, list.into_inner());
-    let parts = futures_util::stream::unfold(Some(1), move |part: Option<u64>| {
-        let (principal, list) = (principal.clone(), list.clone());
+    // One snapshot for the whole file.
+    let seen = directory::Seen::of(&principal.scope, id).await?;
+    let read = move |window| {
+        let (principal, list, seen) = (principal.clone(), list.clone(), seen.clone());
         async move {
-            let part = part?;
-            let window = Window::page(part, CSV_PART);
-            let found = directory::users(
-                &principal.scope,
-                id,
-                &list.filter(),
-                list.sort(),
-                list.descending(),
-                window,
-            )
-            .await;
-            let sent = found.map_err(std::io::Error::other).and_then(|found| {
-                let more = window.offset + (found.rows.len() as u64) < found.total;
-                report::csv::users(&found.rows, part == 1)
-                    .map(|bytes| (bytes::Bytes::from(bytes), more))
-                    .map_err(std::io::Error::other)
-            });
-            Some(match sent {
-                Ok((bytes, more)) => (Ok(bytes), more.then_some(part + 1)),
-                // The connection breaks: a file that ends early must not look whole.
-                Err(error) => (Err(error), None),
-            })
+            let (filter, sort) = (list.filter(), list.sort());
+            let scope = &principal.scope;
+            directory::users_of(scope, &seen, &filter, sort, list.descending(), window).await
         }
-    });
-    let name: String = company
-        .name
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .collect();
-    Ok(actix_web::HttpResponse::Ok()
-        .content_type("text/csv; charset=utf-8")
-        .insert_header((
-            "content-disposition",
-            format!("attachment; filename=\"users-{name}.csv\""),
-        ))
-        .streaming(parts))
+    };
+    Ok(csv_file::sheet(&sheets::USERS, &company.name, read))
 }
