@@ -25,6 +25,10 @@ fn fill(path: &str, ids: &[(&str, String)]) -> String {
     .replace("{month}", "2026-11")
     .replace("{control}", "x")
     .replace("{group_id}", "x")
+    .replace("{user_id}", "x")
+    .replace("{schedule_id}", "x")
+    .replace("{delivery_id}", "x")
+    .replace("{evidence_id}", "x")
     .replace("{secret_id}", "x")
     .replace("{token}", "x")
     .replace("{path:.*}", "css/app.css")
@@ -174,6 +178,10 @@ pub fn body_of(path: &str) -> serde_json::Value {
     match path {
         p if p.ends_with("/discoveries") => json!({ "source": "gdap" }),
         "/api/v1/alerts/{id}" => json!({ "state": "acknowledged" }),
+        "/api/v1/members/{id}" => json!({ "role": "viewer" }),
+        p if p.ends_with("/report-schedules") => {
+            json!({ "channel_id": uuid::Uuid::from_u128(9), "recipients": ["a@b.example"], "day": 1 })
+        }
         "/api/v1/intakes/{id}" => json!({ "is_on": true }),
         "/api/v1/mappings/{id}" => json!({ "sync_interval_minutes": null }),
         p if p.ends_with("/remap") => json!({ "company_id": uuid::Uuid::from_u128(9) }),

@@ -30,6 +30,7 @@ mod crowd;
 mod discovery;
 mod documents;
 mod evidence;
+mod examples;
 mod exchange;
 mod hardening;
 mod id_tokens;

@@ -185,16 +185,19 @@ on_both! {
             ("/companies", company.clone(), user.clone()),
             ("/companies/{id}/secure-score", company.clone(), "MFARegistrationV2".into()),
             ("/companies/{id}/evidence", company.clone(), statement.clone()),
-            ("/companies/{id}/reports/schedules", company.clone(), schedule),
+            ("/companies/{id}/reports/schedules", company.clone(), schedule.clone()),
             ("/alerts", alert.clone(), String::new()),
             ("/assessments", assessment.clone(), String::new()),
-            ("/settings/notifications", channel.clone(), delivery),
+            ("/settings/notifications", channel.clone(), delivery.clone()),
             ("/settings/exports", intake.clone(), String::new()),
             ("/api/v1/intakes", intake, String::new()),
             ("/api/v1/evidence", statement.clone(), String::new()),
             ("/api/v1/alerts", alert, String::new()),
-            ("/api/v1/assessments", assessment, String::new()),
-            ("/api/v1/channels", channel, String::new()),
+            ("/api/v1/assessments", assessment, statement.clone()),
+            ("/api/v1/channels", channel, delivery.clone()),
+            ("/api/v1/companies/{id}/report-schedules", company.clone(), schedule.clone()),
+            ("/api/v1/members", member.clone(), String::new()),
+            ("/api/v1/invitations", invitation.clone(), String::new()),
             ("/jobs", run.clone(), String::new()),
             ("/settings/integrations/entra/credentials", credential.clone(), secret.clone()),
             ("/settings/integrations/entra/credentials/{id}/links", credential.clone(), link.clone()),
@@ -232,7 +235,7 @@ on_both! {
             assert!(!first.is_empty(), "{path}");
             let own = match path {
                 path if path.contains("credentials") => &their_credential,
-                path if path.contains("notifications") => &their_channel,
+                path if path.contains("notifications") || path.contains("channels") => &their_channel,
                 _ => &their_company,
             };
             for place in 0..holes.len() {
@@ -279,6 +282,7 @@ on_both! {
             "mapping_id" => Some(mapping.as_str()),
             "tenant_id" => Some(tenant.as_str()),
             "evidence_id" => Some(statement.as_str()),
+            "channel_id" => Some(mail.as_str()),
             // Ids of Microsoft's, which nobody here owns.
             "directory_id" | "client_id" | "external_id" => None,
             other => panic!("no id of ours for {other}"),
@@ -325,6 +329,18 @@ on_both! {
                             };
                         } else if schema != "NewConsentLink" {
                             body.as_object_mut().unwrap().remove("company_name");
+                        }
+                        if schema == "NewInvitation" {
+                            body = json!({ "email": "x@other.example", "role": "viewer" });
+                        }
+                        if schema == "MemberChange" {
+                            body = json!({ "role": "viewer" });
+                        }
+                        if schema == "NewReportSchedule" {
+                            body = json!({ "recipients": ["a@b.example"], "day": 1 });
+                        }
+                        if schema == "ContactFormSettings" {
+                            body = json!({ "is_on": true, "recipient": "a@b.example" });
                         }
                         if schema == "NewIntake" {
                             body = json!({ "name": "x", "url": "http://127.0.0.1:9/" });

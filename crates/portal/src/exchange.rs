@@ -15,7 +15,7 @@ use actix_web::{
 };
 use keys::Secret;
 use model::{
-    AlertId, ChannelId, CompanyId, IntakeId, MappingId,
+    AlertId, ChannelId, CompanyId, CredentialId, IntakeId, MappingId, MemberId,
     idempotency_key::{self, Answer, Claim},
 };
 
@@ -258,7 +258,8 @@ async fn current(pattern: &str, signed: Signed, id: &str) -> Option<api::Answer>
     ask!(
         "alerts": alerts of AlertId, "channels": channels of ChannelId,
         "companies": companies of CompanyId, "intakes": intakes of IntakeId,
-        "mappings": mappings of MappingId
+        "credentials": credentials of CredentialId, "mappings": mappings of MappingId,
+        "members": members of MemberId
     )
 }
 

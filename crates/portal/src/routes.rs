@@ -169,6 +169,7 @@ routes! {
     post "/settings/notifications/{id}/remove" Page(Admin), pages::channels::remove;
     post "/settings/notifications/{id}/deliveries/{object}/resend" Page(Admin), pages::channels::resend;
 
+    get "/developers/api" Page(Viewer), pages::api_reference::show;
     get "/settings/exports" Page(Auditor), pages::intakes::index;
     get "/settings/exports/events.ndjson" Proved(Auditor), pages::intakes::of_all;
     get "/settings/exports/new" Proved(Admin), pages::intakes::new;
@@ -287,6 +288,30 @@ routes! {
     delete "/api/v1/channels/{id}" Api(Admin), api::channels::delete;
     get "/api/v1/channels/{id}/deliveries" Api(Auditor), api::channels::deliveries;
     post "/api/v1/channels/{id}/tests" Api(Admin), api::channels::test;
+    get "/api/v1/companies/{id}/users/{user_id}" Api(Viewer), api::users::get;
+    get "/api/v1/companies/{id}/groups/{group_id}" Api(Viewer), api::groups::get;
+    get "/api/v1/companies/{id}/secure-score-controls" Api(Viewer), api::secure_scores::controls;
+    delete "/api/v1/companies/{id}" Api(Admin), api::companies::delete;
+    get "/api/v1/companies/{id}/report-schedules" Api(Viewer), api::report_schedules::list;
+    post "/api/v1/companies/{id}/report-schedules" Api(Technician), api::report_schedules::create;
+    delete "/api/v1/companies/{id}/report-schedules/{schedule_id}" Api(Technician), api::report_schedules::delete;
+    patch "/api/v1/credentials/{id}" Api(Admin), api::credentials::update;
+    post "/api/v1/consent-requests/{id}/checks" Api(Admin), api::consent_requests::check;
+    delete "/api/v1/assessments/{id}/evidence/{control}/{evidence_id}" Api(Auditor), api::assessments::detach;
+    post "/api/v1/channels/{id}/deliveries/{delivery_id}/retry" Api(Admin), api::channels::resend;
+    get "/api/v1/runs/{id}/events" Api(Viewer), api::runs::events;
+    get "/api/v1/members" Api(Auditor), api::members::list;
+    get "/api/v1/members/{id}" Api(Auditor), api::members::get;
+    patch "/api/v1/members/{id}" Api(Owner), api::members::update;
+    delete "/api/v1/members/{id}" Api(Owner), api::members::delete;
+    get "/api/v1/invitations" Api(Auditor), api::members::invitations;
+    post "/api/v1/invitations" Api(Owner), api::members::invite;
+    delete "/api/v1/invitations/{id}" Api(Owner), api::members::withdraw;
+    get "/api/v1/organisation" Api(Viewer), api::organisation::get;
+    patch "/api/v1/organisation" Api(Admin), api::organisation::update;
+    get "/api/v1/contact-form" Api(Auditor), api::organisation::form;
+    put "/api/v1/contact-form" Api(Admin), api::organisation::set_form;
+    get "/api/v1/audit-rows" Api(Auditor), api::organisation::audit_rows;
     get "/api/v1/ocsf-events" Api(Viewer), api::ocsf_events::list;
     get "/api/v1/intakes" Api(Auditor), api::intakes::list;
     post "/api/v1/intakes" Api(Admin), api::intakes::create;

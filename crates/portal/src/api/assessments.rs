@@ -226,6 +226,22 @@ pub(crate) async fn attach(
     whole(&principal, *id).await
 }
 
+/// Take a statement off an assessment that nobody approved
+#[utoipa::path(delete, path = "/api/v1/assessments/{id}/evidence/{control}/{evidence_id}",
+    params(("id" = Uuid, Path), ("control" = String, Path), ("evidence_id" = Uuid, Path)),
+    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
+    (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(crate) async fn detach(
+    principal: Signed,
+    ids: web::Path<(AssessmentId, String, EvidenceId)>,
+) -> Answer {
+    let (id, control, statement) = ids.into_inner();
+    assessment::detach(&principal.scope, id, &control, statement)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
 /// An approval.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = Approval)]

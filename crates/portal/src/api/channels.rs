@@ -3,7 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use keys::Secret;
 use model::{
-    AlertKind, ChannelEvent, ChannelId, CompanyId, CredentialId, Delivery, Severity, Timestamp,
+    AlertKind, ChannelEvent, ChannelId, CompanyId, CredentialId, Delivery, DeliveryId, Severity,
+    Timestamp,
     channel::{self, Channel, Draft, Rules, Security, Settings},
     delivery,
 };
@@ -391,4 +392,17 @@ pub(crate) async fn test(principal: Signed, id: web::Path<ChannelId>) -> Answer 
         .await?
         .ok_or(ApiProblem::NotFound)?;
     Ok(HttpResponse::Accepted().json(DeliveryView::from(made)))
+}
+
+/// Send a delivery again that was given up
+#[utoipa::path(post, path = "/api/v1/channels/{id}/deliveries/{delivery_id}/retry",
+    params(("id" = Uuid, Path), ("delivery_id" = Uuid, Path)), responses((status = 204),
+    (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
+    (status = 409, body = Problem)))]
+pub(crate) async fn resend(principal: Signed, ids: web::Path<(ChannelId, DeliveryId)>) -> Answer {
+    let (channel, id) = ids.into_inner();
+    delivery::resend(&principal.scope, channel, id)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
+    Ok(HttpResponse::NoContent().finish())
 }

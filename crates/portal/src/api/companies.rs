@@ -135,6 +135,19 @@ pub(crate) async fn update(
     Ok(HttpResponse::Ok().json(View::from(saved)))
 }
 
+/// Archive a company
+///
+/// Its mappings end and it is not listed any more; what was synced stays.
+#[utoipa::path(delete, path = "/api/v1/companies/{id}", params(("id" = Uuid, Path)), responses(
+    (status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
+    (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(crate) async fn delete(principal: Signed, id: web::Path<CompanyId>) -> Answer {
+    match company::archive(&principal.scope, *id).await? {
+        true => Ok(HttpResponse::NoContent().finish()),
+        false => Err(ApiProblem::NotFound),
+    }
+}
+
 /// A CSV to import.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CompanyImport)]

@@ -2,8 +2,8 @@
 
 use actix_web::{HttpResponse, web};
 use model::{
-    ConsentRequest, ConsentRequestId, CredentialId, DirectoryId, Timestamp, consent_request,
-    credential,
+    ConsentRequest, ConsentRequestId, ConsentStep, CredentialId, DirectoryId, Timestamp,
+    consent_request, credential,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -121,4 +121,24 @@ pub(crate) async fn get(principal: Signed, id: web::Path<ConsentRequestId>) -> A
         .await?
         .ok_or(ApiProblem::NotFound)?;
     Ok(HttpResponse::Ok().json(View::new(found, None)))
+}
+
+/// Look again whether a consent has spread
+///
+/// It is looked at by itself as well; of a request that has ended nothing changes.
+#[utoipa::path(post, path = "/api/v1/consent-requests/{id}/checks", params(("id" = Uuid, Path)),
+    responses((status = 200, body = View), (status = 401, body = Problem), (status = 403, body = Problem),
+    (status = 404, body = Problem)))]
+pub(crate) async fn check(
+    portal: web::Data<Portal>,
+    principal: Signed,
+    id: web::Path<ConsentRequestId>,
+) -> Answer {
+    let found = consent_request::get(&principal.scope, *id)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
+    if found.step == ConsentStep::Spreading {
+        portal.consent.check_again(&principal.scope, found).await?;
+    }
+    get(principal, id).await
 }

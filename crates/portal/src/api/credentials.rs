@@ -190,6 +190,59 @@ pub(crate) async fn get(principal: Signed, id: web::Path<CredentialId>) -> Answe
     Ok(HttpResponse::Ok().json(View::new(found, principal.scope.now())))
 }
 
+/// What of a credential can be changed; what is left out stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CredentialChange)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Change {
+    #[serde(default)]
+    name: Option<String>,
+    /// What it is used for beside reading the directory.
+    #[serde(default)]
+    features: Option<Vec<String>>,
+    /// 15, 60, 360, 720 or 1440 minutes.
+    #[serde(default, deserialize_with = "super::whole_number")]
+    sync_interval_minutes: Option<i64>,
+}
+
+/// Change a credential
+///
+/// More features may need more permissions: ask for consent again then.
+#[utoipa::path(patch, path = "/api/v1/credentials/{id}", params(("id" = Uuid, Path)), request_body = Change,
+    responses((status = 200, body = View), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),
+    (status = 422, body = Problem)))]
+pub(crate) async fn update(
+    portal: web::Data<Portal>,
+    principal: Signed,
+    id: web::Path<CredentialId>,
+    change: web::Json<Change>,
+) -> Answer {
+    let found = credential::get(&principal.scope, *id)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
+    let change = change.into_inner();
+    let features = || found.features.iter().map(ToString::to_string).collect();
+    let interval = change.sync_interval_minutes;
+    let expires = found.secret_expires_at.map(Timestamp::day);
+    let draft = Draft {
+        kind: found.kind.to_string(),
+        cloud: found.cloud.clone(),
+        directory_id: found.directory_id.to_string(),
+        client_id: found.client_id.to_string(),
+        secret_expires: expires.unwrap_or_default(),
+        features: change.features.unwrap_or_else(features),
+        sync_interval: interval.unwrap_or(found.sync_interval_minutes).to_string(),
+        name: change.name.unwrap_or(found.name),
+        ..Draft::default()
+    };
+    let names = portal.consent.connection.clouds.names();
+    credential::edit(&principal.scope, &names, *id, &draft)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
+    get(principal, id).await
+}
+
 /// Revoke a credential
 ///
 /// Destroys its secrets, cancels open runs and disconnects its tenants; history stays readable.

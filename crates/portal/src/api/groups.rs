@@ -1,16 +1,17 @@
 //! Groups of a company and their members.
 
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use model::{
     CompanyId, GroupMember, RunKind, company,
     directory::{self, GroupWithCount},
-    inventory::Snapshot,
+    inventory::{GroupRow, Object, Snapshot},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Answer, List, Paging, query};
+use super::{Answer, List, Paging, objects, query};
 use crate::{
     guard::Signed,
     ndjson,
@@ -158,4 +159,36 @@ pub(crate) async fn members(
         .ok_or(ApiProblem::NotFound)?;
     let found = directory::members(&principal.scope, &group.group, "", paging.window()?).await?;
     paging.page(found, Member::from)
+}
+
+/// A group with what syncs saw happen to it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GroupDetail)]
+pub(crate) struct Detail {
+    #[serde(flatten)]
+    group: View,
+    /// When a sync saw that it was gone.
+    gone_at: Option<String>,
+    /// What syncs saw happen, newest first.
+    #[schema(value_type = Vec<Object>)]
+    history: Vec<Value>,
+}
+
+/// One group with its history, also one that is gone
+#[utoipa::path(get, path = "/api/v1/companies/{id}/groups/{group_id}",
+    params(("id" = Uuid, Path), ("group_id" = String, Path)), responses((status = 200, body = Detail),
+        (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn get(principal: Signed, path: web::Path<(CompanyId, String)>) -> Answer {
+    let (id, object) = path.into_inner();
+    let scope = &principal.scope;
+    let group = directory::group(scope, id, &object)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
+    let snapshot = Snapshot::of_company(scope, id, RunKind::Directory).await?;
+    let detail = Detail {
+        gone_at: group.gone_at.map(model::Timestamp::rfc3339),
+        history: objects::history(scope, id, GroupRow::TABLE, &snapshot, &object).await?,
+        group: group.into(),
+    };
+    Ok(HttpResponse::Ok().json(detail))
 }

@@ -12,12 +12,16 @@ pub(crate) mod credential_secrets;
 pub(crate) mod credentials;
 pub(crate) mod discoveries;
 pub(crate) mod evidence;
+mod examples;
 pub(crate) mod groups;
 pub(crate) mod holds;
 pub(crate) mod intakes;
 pub(crate) mod mappings;
+pub(crate) mod members;
 pub(crate) mod objects;
 pub(crate) mod ocsf_events;
+pub(crate) mod organisation;
+pub(crate) mod report_schedules;
 pub(crate) mod reports;
 pub(crate) mod runs;
 pub(crate) mod scheduled_runs;
@@ -36,6 +40,7 @@ use utoipa::{
 use crate::{
     Portal,
     problem::{ApiProblem, Problem, ProblemField},
+    routes::{self, Access},
 };
 
 pub(crate) type Answer = Result<HttpResponse, ApiProblem>;
@@ -229,6 +234,13 @@ pub(crate) async fn healthz(portal: web::Data<Portal>) -> HttpResponse {
         channels::deliveries, channels::test,
         ocsf_events::list, intakes::list, intakes::create, intakes::get, intakes::update,
         intakes::delete, intakes::send_again,
+        users::get, groups::get, secure_scores::controls, companies::delete, credentials::update,
+        channels::resend, consent_requests::check, assessments::detach, runs::events,
+        report_schedules::list, report_schedules::create, report_schedules::delete,
+        members::list, members::get, members::update, members::delete,
+        members::invitations, members::invite, members::withdraw,
+        organisation::get, organisation::update, organisation::form, organisation::set_form,
+        organisation::audit_rows,
     ),
     components(schemas(Problem, ProblemField)),
     security(("token" = [])),
@@ -255,6 +267,11 @@ pub(crate) fn document() -> serde_json::Value {
     let paths = document["paths"].as_object_mut();
     for (path, operations) in paths.into_iter().flatten() {
         for (method, operation) in operations.as_object_mut().into_iter().flatten() {
+            operation["operationId"] = operation_id(method, path).into();
+            let sample = examples::sample(method, path, operation);
+            operation["x-codeSamples"] =
+                serde_json::json!([{ "lang": "Shell", "label": "curl", "source": sample }]);
+            say_role(method, path, operation);
             say_exchange(method, path.ends_with("/{id}"), operation);
             say_problems(operation);
         }
@@ -264,6 +281,38 @@ pub(crate) fn document() -> serde_json::Value {
 
 pub(crate) async fn openapi() -> HttpResponse {
     HttpResponse::Ok().json(document())
+}
+
+/// A name of its own for an operation: `get_companies`, `get_companies_one`, `post_companies_runs`.
+fn operation_id(method: &str, path: &str) -> String {
+    let parts: Vec<&str> = path.trim_start_matches("/api/v1/").split('/').collect();
+    let is_hole = |part: &&&str| part.starts_with('{');
+    let mut id = method.to_owned();
+    for part in parts.iter().filter(|part| !is_hole(part)) {
+        id.push('_');
+        id.push_str(&part.replace('-', "_"));
+    }
+    id.push_str(&"_one".repeat(parts.iter().rev().take_while(is_hole).count()));
+    id
+}
+
+/// The least role of a token for an operation.
+fn say_role(method: &str, path: &str, operation: &mut serde_json::Value) {
+    let Some(Access::Api(role)) = routes::TABLE
+        .iter()
+        .find(|(m, p, _)| *m == method && *p == path)
+        .map(|(_, _, access)| *access)
+    else {
+        return;
+    };
+    let said = operation["description"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let gap = if said.is_empty() { "" } else { "\n\n" };
+    operation["description"] =
+        format!("{said}{gap}Needs a token of the role {role} or higher.").into();
+    operation["x-least-role"] = role.as_str().into();
 }
 
 /// What `crate::exchange` adds to an operation.
@@ -353,7 +402,11 @@ fn say_problems(operation: &mut serde_json::Value) {
         let answer = serde_json::json!({ "description": text, "content": content });
         responses.insert("429".into(), answer);
     }
-    for response in responses.values_mut() {
+    for (status, response) in responses.iter_mut() {
+        // Every answer is described (OpenAPI 3.1, 4.8.17).
+        if response["description"].as_str().is_none_or(str::is_empty) {
+            response["description"] = describe(status).into();
+        }
         let content = response.get_mut("content").and_then(|c| c.as_object_mut());
         let Some(content) = content else {
             continue;
@@ -365,6 +418,22 @@ fn say_problems(operation: &mut serde_json::Value) {
         {
             content.insert("application/problem+json".into(), json);
         }
+    }
+}
+
+fn describe(status: &str) -> &'static str {
+    match status {
+        "200" => "What was asked for.",
+        "201" => "It was made.",
+        "202" => "It was taken on, and is done by itself.",
+        "204" => "It was done; there is nothing to say.",
+        "400" => "The query or the body cannot be read.",
+        "401" => "No valid token.",
+        "403" => "The token's role is too low.",
+        "404" => "There is no such thing, or the token may not see it.",
+        "409" => "That is not possible now; the text says why.",
+        "422" => "Wrong fields, each with what is wrong with it.",
+        _ => "As the text of the problem says.",
     }
 }
 

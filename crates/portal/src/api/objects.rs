@@ -2,8 +2,8 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use model::{
-    CompanyId, company,
-    inventory::{self, Cell, History, Record, Snapshot},
+    CompanyId, Scope, company,
+    inventory::{self, Cell, History, Record, Snapshot, Table},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -128,8 +128,23 @@ pub(crate) async fn get(principal: Signed, path: web::Path<(CompanyId, String, S
     let record = inventory::record(scope, id, section.table, &snapshot, &object)
         .await?
         .ok_or(ApiProblem::NotFound)?;
-    let history = inventory::history(scope, id, section.table, &snapshot, &object).await?;
-    let history = history.into_iter().map(|event| match event {
+    let history = history(scope, id, section.table, &snapshot, &object).await?;
+    Ok(HttpResponse::Ok().json(View {
+        history: Some(history),
+        ..record.into()
+    }))
+}
+
+/// What syncs saw happen to an object, newest first.
+pub(super) async fn history(
+    scope: &Scope,
+    company: CompanyId,
+    table: &'static Table,
+    snapshot: &Snapshot,
+    object: &str,
+) -> model::Result<Vec<Value>> {
+    let history = inventory::history(scope, company, table, snapshot, object).await?;
+    let events = history.into_iter().map(|event| match event {
         History::Appeared(at) => json!({ "at": at.rfc3339(), "what": "appeared" }),
         History::Left(at) => json!({ "at": at.rfc3339(), "what": "left" }),
         History::Changed(at, changes) => {
@@ -143,9 +158,5 @@ pub(crate) async fn get(principal: Signed, path: web::Path<(CompanyId, String, S
             json!({ "at": at.rfc3339(), "what": "changed", "changes": changes })
         }
     });
-    let view = View {
-        history: Some(history.collect()),
-        ..View::from(record)
-    };
-    Ok(HttpResponse::Ok().json(view))
+    Ok(events.collect())
 }

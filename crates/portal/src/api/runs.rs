@@ -293,3 +293,36 @@ pub(crate) async fn retry(
         .ok_or(ApiProblem::NotFound)?;
     Ok(HttpResponse::Accepted().json(View::new(run, None)))
 }
+
+/// A line of a run's timeline.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RunEvent)]
+pub(crate) struct EventView {
+    number: i64,
+    at: String,
+    /// `info`, `warn` or `error`.
+    level: String,
+    message: String,
+}
+
+/// What happened in a run, newest first
+#[utoipa::path(get, path = "/api/v1/runs/{id}/events", params(("id" = Uuid, Path), Paging), responses(
+    (status = 200, body = List<EventView>), (status = 400, body = Problem), (status = 401, body = Problem),
+    (status = 404, body = Problem)))]
+pub(crate) async fn events(
+    request: HttpRequest,
+    principal: Signed,
+    id: web::Path<RunId>,
+) -> Answer {
+    let paging: Paging = query(&request)?;
+    let run = run::get(&principal.scope, *id)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
+    let all = model::run_event::newest(&principal.scope, &run, 5000).await?;
+    paging.cut(all, |event| EventView {
+        number: event.seq,
+        at: event.at.rfc3339(),
+        level: event.level,
+        message: event.message,
+    })
+}

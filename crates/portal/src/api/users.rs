@@ -1,15 +1,17 @@
 //! Users of a company.
 
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use model::{
-    CompanyId, Timestamp, company,
+    CompanyId, RunKind, Timestamp, company,
     directory::{self, MfaFilter, UserFilter, UserSort, UserType, UserWithMfa},
+    inventory::{Object, Snapshot, UserRow},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Answer, List, Paging, query};
+use super::{Answer, List, Paging, objects, query};
 use crate::{
     guard::Signed,
     ndjson,
@@ -183,4 +185,56 @@ pub(crate) async fn list(
     let (scope, window) = (&principal.scope, paging.window()?);
     let found = directory::users_of(scope, &seen, &filter, sort, descending, window).await?;
     paging.pinned(found, &seen.generations(), View::from)
+}
+
+/// A user with everything that is known of one.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UserDetail)]
+pub(crate) struct Detail {
+    #[serde(flatten)]
+    user: View,
+    last_sign_in_at: Option<String>,
+    /// When a sync saw that it was gone.
+    gone_at: Option<String>,
+    /// Groups that the user is a direct member of.
+    groups: Vec<Membership>,
+    /// What syncs saw happen, newest first.
+    #[schema(value_type = Vec<Object>)]
+    history: Vec<Value>,
+}
+
+/// A group that somebody is in.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Membership)]
+pub(crate) struct Membership {
+    id: String,
+    display_name: String,
+}
+
+/// One user with groups and history, also one that is gone
+#[utoipa::path(get, path = "/api/v1/companies/{id}/users/{user_id}",
+    params(("id" = Uuid, Path), ("user_id" = String, Path)), responses((status = 200, body = Detail),
+        (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn get(principal: Signed, path: web::Path<(CompanyId, String)>) -> Answer {
+    let (id, object) = path.into_inner();
+    let scope = &principal.scope;
+    let user = directory::user(scope, id, &object)
+        .await?
+        .ok_or(ApiProblem::NotFound)?;
+    let snapshot = Snapshot::of_company(scope, id, RunKind::Directory).await?;
+    let groups = directory::groups_of(scope, user.user.mapping_id, &user.user.id).await?;
+    let detail = Detail {
+        last_sign_in_at: user.last_sign_in_at.map(Timestamp::rfc3339),
+        gone_at: user.gone_at.map(Timestamp::rfc3339),
+        groups: groups
+            .into_iter()
+            .map(|group| Membership {
+                id: group.id,
+                display_name: group.display_name,
+            })
+            .collect(),
+        history: objects::history(scope, id, UserRow::TABLE, &snapshot, &object).await?,
+        user: user.into(),
+    };
+    Ok(HttpResponse::Ok().json(detail))
 }

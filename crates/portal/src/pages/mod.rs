@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod alerts;
+pub(crate) mod api_reference;
 pub(crate) mod assessments;
 pub(crate) mod audit;
 pub(crate) mod authenticator_app;
