@@ -204,6 +204,7 @@ async function walk(browser, script) {
     await renewal(page, { root, microsoft, clientId, look, heading });
     await certificate(page, { root, microsoft, look, heading, settled, sim: sim.output() });
     await oversight(page, { root, look, heading, settled });
+    await outlets(page, { root, look, heading, script });
 
     // Delete a mapping.
     await page.goto(`${root}${ENTRA}/mappings`);
@@ -311,6 +312,71 @@ async function oversight(page, { root, look, heading }) {
   await page.getByRole('table').getByRole('link').first().click();
   await page.getByRole('heading', { name: 'Administrators' }).waitFor();
   await look('report');
+}
+
+/** An intake, refused and added; files of lists and events; the reference of the API, with a request that is sent from it. */
+async function outlets(page, { root, look, heading, script }) {
+  await page.goto(`${root}/settings/exports`);
+  await heading('Exports');
+  await look('exports-empty');
+  await page.getByRole('link', { name: 'Add intake' }).click();
+  await page.getByRole('textbox', { name: 'Name', exact: true }).fill('SIEM');
+  await page.getByLabel('Address').fill('http://169.254.169.254/');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.locator('#url-error').waitFor();
+  await look('intake-refused');
+  assert.equal(await page.getByRole('textbox', { name: 'Name', exact: true }).inputValue(), 'SIEM');
+  await page.getByLabel('Address').fill('https://siem.example.com/intake');
+  await page.getByLabel('Token').fill('intake-token');
+  await page.getByText('Detection Finding (2004)').click();
+  await page.getByRole('button', { name: 'Save' }).click();
+  await heading('SIEM');
+  await page.getByText('User Inventory Info, Device Inventory Info, Compliance Finding').waitFor();
+  await look('intake');
+  await page.getByRole('button', { name: 'Pause' }).click();
+  await page.getByText('Paused').waitFor();
+  await page.goto(`${root}/settings/exports`);
+  await page.getByRole('link', { name: 'SIEM' }).waitFor();
+  await look('exports');
+
+  /** A link or button that hands out a file: its text. */
+  const saved = async click => {
+    const [download] = await Promise.all([page.waitForEvent('download'), click()]);
+    const parts = [];
+    for await (const part of await download.createReadStream()) parts.push(part);
+    return { name: download.suggestedFilename(), text: Buffer.concat(parts).toString() };
+  };
+  const events = await saved(() => page.getByRole('button', { name: 'Download NDJSON' }).click());
+  assert.equal(events.name, 'ocsf-events.ndjson');
+  const first = JSON.parse(events.text.split('\n')[0]);
+  assert.equal(first.metadata.version, '1.6.0');
+  await page.goto(`${root}/companies`);
+  const companies = await saved(() => page.getByRole('link', { name: 'CSV', exact: true }).click());
+  assert.match(companies.text, /^id,name,domain,/);
+  await page.getByRole('link', { name: 'Tailspin', exact: true }).click();
+  await page.getByRole('link', { name: 'Devices', exact: true }).click();
+  const devices = await saved(() => page.getByRole('link', { name: 'CSV', exact: true }).click());
+  assert.match(devices.name, /^devices-Tailspin/);
+  const inventory = await saved(() => page.getByRole('link', { name: 'OCSF', exact: true }).click());
+  assert.equal(JSON.parse(inventory.text.split('\n')[0]).class_uid, 5001);
+
+  await page.goto(`${root}/account`);
+  await page.locator('#token_name').fill('Reference');
+  await page.getByRole('button', { name: 'Make a token' }).click();
+  const token = await page.locator('#token').textContent();
+  await page.goto(`${root}/developers/api`);
+  await heading('API');
+  const operation = page.locator('#get-companies');
+  await operation.locator('summary').click();
+  await look('api');
+  if (script) {
+    await page.getByLabel('Token to try with').fill(token.trim());
+    await operation.getByLabel('limit').fill('1');
+    await operation.getByRole('button', { name: 'Send' }).click();
+    await operation.getByText('200 OK').waitFor();
+    await operation.getByText('"external_id"').waitFor();
+    await look('api-answer');
+  }
 }
 
 /** Consent links, opened in a second, signed-out browser: consented, declined, withdrawn. */

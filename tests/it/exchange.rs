@@ -202,7 +202,7 @@ on_both! {
         assert_eq!(seen, before, "each once, in the order of the first page");
         assert_eq!(app.all(&users).await.len(), before.len() + 15);
         for bad in ["10-1-1-1-1", "10-999999-1", "10-1"] {
-            assert_eq!(app.api("GET", &format!("{users}?after={bad}"), None).await.0, StatusCode::BAD_REQUEST, "{bad}");
+            assert_eq!(app.api("GET", &format!("{users}?after={bad}"), None).await.0, StatusCode::CONFLICT, "{bad}");
         }
 
         // All of it at once, a line each.

@@ -27,7 +27,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const LONGEST_KEY: usize = 255;
 
 pub(crate) async fn exchange(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let pattern = request.match_pattern().unwrap_or_default();
@@ -35,6 +35,22 @@ pub(crate) async fn exchange(
         return Ok(next.call(request).await?.map_into_boxed_body());
     }
     let is_one = pattern.ends_with("/{id}");
+    for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
+        let value = request.headers().get(&name).map(HeaderValue::as_bytes);
+        let is_list =
+            |list: &[u8]| !list.is_empty() && list.iter().all(|b| (b' '..=b'~').contains(b));
+        if is_one && value.is_some_and(|list| !is_list(list)) {
+            let problem = ApiProblem::BadRequest(format!("{name}: give an ETag, or several."));
+            return Ok(request.into_response(problem.error_response()));
+        }
+    }
+    if matches!(
+        *request.method(),
+        Method::POST | Method::PATCH | Method::PUT
+    ) && let Err(problem) = is_object(&mut request).await
+    {
+        return Ok(request.into_response(problem.error_response()));
+    }
     match *request.method() {
         Method::POST if request.headers().contains_key(KEY) => once(request, next).await,
         Method::GET if is_one => tagged(next.call(request).await?.map_into_boxed_body()).await,
@@ -47,6 +63,25 @@ pub(crate) async fn exchange(
             tagged(next.call(request).await?.map_into_boxed_body()).await
         }
         _ => Ok(next.call(request).await?.map_into_boxed_body()),
+    }
+}
+
+/// Whether a body is an object, where there is one: a list of an object's values is none, though its
+/// reader would take it for one.
+async fn is_object(request: &mut ServiceRequest) -> Result<(), ApiProblem> {
+    let body = request.extract::<Bytes>().await.map_err(|_| {
+        ApiProblem::BadRequest("The body may hold 1 MB, and must arrive whole.".into())
+    })?;
+    let first = body
+        .iter()
+        .find(|byte| !byte.is_ascii_whitespace())
+        .copied();
+    request.set_payload(Payload::from(body));
+    match first {
+        None | Some(b'{') => Ok(()),
+        Some(_) => Err(ApiProblem::BadRequest(
+            "The body is not the JSON that is expected: give an object.".into(),
+        )),
     }
 }
 

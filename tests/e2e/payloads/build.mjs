@@ -174,7 +174,17 @@ export async function build(browser, page, world) {
     await submit(page, '/settings/members', { email });
     invitations.push(new URL(await page.locator('#link').textContent()).pathname);
   }
+  // A channel, an intake and an assessment, so that there is something of each.
+  await visit(page, '/settings/notifications/new', { stir: false });
+  await page.locator('input[name=kind][value=webhook]').check();
+  await submit(page, '/settings/notifications', { name: text('channel.name', 60), url: 'https://hooks.example.com/x' });
+  await visit(page, '/settings/exports/new', { stir: false });
+  await submit(page, '/settings/exports', { name: text('intake.name', 60), url: 'https://siem.example.com/x' });
+  await visit(page, '/assessments/new', { stir: false });
+  await page.locator('#company').selectOption({ index: 1 });
+  await submit(page, '/assessments', { name: text('assessment.name', 120) });
   await visit(page, '/account', { stir: false });
+  await page.locator('#token_role').selectOption('auditor');
   await submit(page, '/account/tokens', { token_name: text('token.name', 60) });
   const token = await page.locator('#token').textContent();
   abroad.delete(page);

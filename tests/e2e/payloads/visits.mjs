@@ -230,6 +230,10 @@ export async function api(browser, found) {
     credentials: () => ids(/\/credentials\/([0-9a-f-]{36})/), tenants: () => ids(/\/tenants\/([0-9a-f-]{36})/), mappings: () => ids(/\/mappings\/([0-9a-f-]{36})/),
     runs: () => ids(/^\/jobs\/([0-9a-f-]{36})/), 'consent-requests': () => ids(/^\/consents\/([0-9a-f-]{36})/),
     groups: at => ids(new RegExp(`^/companies/${at.match(/companies\/([^/]+)/)[1]}/groups/([^/]+)$`)),
+    evidence: () => ids(/\/evidence\/([0-9a-f-]{36})/), alerts: () => ids(/^\/alerts\/([0-9a-f-]{36})/), assessments: () => ids(/^\/assessments\/([0-9a-f-]{36})/),
+    channels: () => ids(/\/notifications\/([0-9a-f-]{36})/), intakes: () => ids(/\/exports\/([0-9a-f-]{36})/), members: () => ids(/^\/settings\/members\/([0-9a-f-]{36})/),
+    users: at => ids(new RegExp(`^/companies/${at.match(/companies\/([^/]+)/)[1]}/users/([^/]+)$`)),
+    reports: () => [new Date(Date.now() - 40 * 86400000).toISOString().slice(0, 7)],
     directory: () => SECTIONS,
     section: at => ids(new RegExp(`^/companies/${at.match(/companies\/([^/]+)/)[1]}/directory/${at.split('/').at(-1)}/([^/]+)$`)),
   };
@@ -245,6 +249,15 @@ export async function api(browser, found) {
     if (paths.length > 1 && !route.path.includes('{section}')) paths = paths.slice(0, 3);
     // Links are a credential's.
     if (route.path === '/api/v1/consent-links') paths = gaps.credentials().slice(0, 2).map(id => `${route.path}?credential_id=${id}`);
+    // Files and streams, which a browser keeps and does not show.
+    if (/\/(archive|ocsf-events)$|\/reports\//.test(route.path)) {
+      for (const path of paths) {
+        const answer = await page.context().request.get(state.root + path);
+        note('get', path, answer.status());
+        if (!/^application\/(zip|pdf|x-ndjson)$/.test(answer.headers()['content-type'])) { labels.set(page, path); find(page, `a file as ${answer.status()} ${answer.headers()['content-type']}`); }
+      }
+      continue;
+    }
     for (const path of paths) {
       const { shown } = await visit(page, path);
       if (!await page.evaluate(() => /^application\/(problem\+)?json$/.test(document.contentType))) find(page, 'not JSON');

@@ -5,6 +5,7 @@
 use keys::{ContentKey, Keyring, Place, Sealed};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::DataKey;
 use crate::{
@@ -108,6 +109,38 @@ struct Value {
     wrapped: Vec<u8>,
 }
 
+/// A table whose rows have one sealed text each.
+struct SealedTable {
+    name: &'static str,
+    /// Which rows still have it.
+    lives: &'static str,
+    place: fn(PartnerId, Uuid) -> Place<'static>,
+}
+
+/// All of them.
+const SEALED: &[SealedTable] = &[
+    SealedTable {
+        name: "sign_in_providers",
+        lives: "removed_at IS NULL",
+        place: |partner, id| sign_in_provider::place(partner, SignInProviderId(id)),
+    },
+    SealedTable {
+        name: "channels",
+        lives: "removed_at IS NULL",
+        place: |partner, id| channel::place(partner, ChannelId(id)),
+    },
+    SealedTable {
+        name: "intakes",
+        lives: "removed_at IS NULL",
+        place: |partner, id| intake::place(partner, IntakeId(id)),
+    },
+    SealedTable {
+        name: "idempotency_keys",
+        lives: "status IS NOT NULL",
+        place: |partner, id| idempotency_key::place(partner, IdempotencyKeyId(id)),
+    },
+];
+
 async fn behind(scope: &Scope, version: i64) -> Result<Vec<Value>> {
     let partner = scope.partner();
     let keys = || vec![partner.into(), version.into()];
@@ -131,77 +164,23 @@ async fn behind(scope: &Scope, version: i64) -> Result<Vec<Value>> {
             wrapped: row.try_get("", "content_key")?,
         });
     }
-    for row in query_all(
-        &scope.conn(),
-        "SELECT id, wrapped, key_version FROM sign_in_providers
-         WHERE partner_id = $1 AND key_version < $2 AND removed_at IS NULL LIMIT 100",
-        keys(),
-    )
-    .await?
-    {
-        let id: SignInProviderId = row.try_get("", "id")?;
-        found.push(Value {
-            table: "sign_in_providers",
-            column: "wrapped",
-            id: id.into(),
-            place: sign_in_provider::place(partner, id),
-            version: row.try_get("", "key_version")?,
-            wrapped: row.try_get("", "wrapped")?,
-        });
-    }
-    for row in query_all(
-        &scope.conn(),
-        "SELECT id, wrapped, key_version FROM channels
-         WHERE partner_id = $1 AND key_version < $2 AND removed_at IS NULL LIMIT 100",
-        keys(),
-    )
-    .await?
-    {
-        let id: ChannelId = row.try_get("", "id")?;
-        found.push(Value {
-            table: "channels",
-            column: "wrapped",
-            id: id.into(),
-            place: channel::place(partner, id),
-            version: row.try_get("", "key_version")?,
-            wrapped: row.try_get("", "wrapped")?,
-        });
-    }
-    for row in query_all(
-        &scope.conn(),
-        "SELECT id, wrapped, key_version FROM intakes
-         WHERE partner_id = $1 AND key_version < $2 AND removed_at IS NULL LIMIT 100",
-        keys(),
-    )
-    .await?
-    {
-        let id: IntakeId = row.try_get("", "id")?;
-        found.push(Value {
-            table: "intakes",
-            column: "wrapped",
-            id: id.into(),
-            place: intake::place(partner, id),
-            version: row.try_get("", "key_version")?,
-            wrapped: row.try_get("", "wrapped")?,
-        });
-    }
-    for row in query_all(
-        &scope.conn(),
-        "SELECT id, wrapped, key_version FROM idempotency_keys
-         WHERE partner_id = $1 AND key_version < $2 AND status IS NOT NULL LIMIT 100",
-        keys(),
-    )
-    .await?
-    {
-        let id: IdempotencyKeyId = row.try_get("", "id")?;
-        found.push(Value {
-            table: "idempotency_keys",
-            column: "wrapped",
-            id: id.into(),
-            place: idempotency_key::place(partner, id),
-            version: row.try_get("", "key_version")?,
-            wrapped: row.try_get("", "wrapped")?,
-        });
+    for table in SEALED {
+        let sql = format!(
+            "SELECT id, wrapped, key_version FROM {} WHERE partner_id = $1 AND key_version < $2
+                AND {} LIMIT 100",
+            table.name, table.lives
+        );
+        for row in query_all(&scope.conn(), &sql, keys()).await? {
+            let id: Uuid = row.try_get("", "id")?;
+            found.push(Value {
+                table: table.name,
+                column: "wrapped",
+                id: id.into(),
+                place: (table.place)(partner, id),
+                version: row.try_get("", "key_version")?,
+                wrapped: row.try_get("", "wrapped")?,
+            });
+        }
     }
     Ok(found)
 }
@@ -266,20 +245,17 @@ async fn move_all(scope: &Scope, keyring: &Keyring, version: i64) -> Result<u64>
 async fn retire(scope: &Scope, version: i64) -> Result<bool> {
     let partner = scope.partner();
     let tx = scope.begin().await?;
-    let left = query_one(
-        &tx.conn,
-        "SELECT (SELECT COUNT(*) FROM credential_secrets WHERE partner_id = $1 AND key_version < $2)
-            + (SELECT COUNT(*) FROM sign_in_providers
-               WHERE partner_id = $1 AND key_version < $2 AND removed_at IS NULL)
-            + (SELECT COUNT(*) FROM channels
-               WHERE partner_id = $1 AND key_version < $2 AND removed_at IS NULL)
-            + (SELECT COUNT(*) FROM intakes
-               WHERE partner_id = $1 AND key_version < $2 AND removed_at IS NULL)
-            + (SELECT COUNT(*) FROM idempotency_keys
-               WHERE partner_id = $1 AND key_version < $2 AND status IS NOT NULL) AS n",
-        vec![partner.into(), version.into()],
-    )
-    .await?;
+    let mut sql = "SELECT (SELECT COUNT(*) FROM credential_secrets
+            WHERE partner_id = $1 AND key_version < $2)"
+        .to_owned();
+    for table in SEALED {
+        sql.push_str(&format!(
+            " + (SELECT COUNT(*) FROM {} WHERE partner_id = $1 AND key_version < $2 AND {})",
+            table.name, table.lives
+        ));
+    }
+    sql.push_str(" AS n");
+    let left = query_one(&tx.conn, &sql, vec![partner.into(), version.into()]).await?;
     if left.map_or(Ok(0), |row| row.try_get::<i64>("", "n"))? > 0 {
         return Ok(false);
     }

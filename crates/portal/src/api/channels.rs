@@ -33,7 +33,11 @@ pub(crate) struct SettingsView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     host: Option<String>,
     /// Of `smtp`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::whole_number"
+    )]
     #[schema(minimum = 1, maximum = 65535)]
     port: Option<u16>,
     /// Of `smtp`: `starttls`, `tls`, or `none` in a network that the operator allows.

@@ -92,7 +92,7 @@ impl Paging {
         let pins: Option<Vec<i64>> = pins.split('-').map(|pin| pin.parse().ok()).collect();
         match pins.is_some_and(|pins| pin(&pins)) {
             true => Ok(()),
-            false => Err(ApiProblem::BadRequest(
+            false => Err(ApiProblem::Conflict(
                 "after: the list is of other mappings now. Begin again without it.".into(),
             )),
         }
@@ -346,14 +346,19 @@ fn say_exchange(method: &str, is_one: bool, operation: &mut serde_json::Value) {
         "name": header, "in": "header", "required": false, "description": text,
         "schema": { "type": "string", "minLength": 1, "maxLength": length, "pattern": "^[!-~]+$" },
     });
-    match operation["parameters"].as_array_mut() {
-        Some(all) => all.push(parameter),
-        None => operation["parameters"] = serde_json::json!([parameter]),
-    }
     let problem = || {
         let problem = serde_json::json!({ "$ref": "#/components/schemas/Problem" });
         serde_json::json!({ "application/json": { "schema": problem } })
     };
+    if operation["responses"]["400"].is_null() {
+        let text = "A header, the query or the body cannot be read.";
+        operation["responses"]["400"] =
+            serde_json::json!({ "description": text, "content": problem() });
+    }
+    match operation["parameters"].as_array_mut() {
+        Some(all) => all.push(parameter),
+        None => operation["parameters"] = serde_json::json!([parameter]),
+    }
     if let Some(status) = status {
         operation["responses"][status] = serde_json::json!({ "description": answer });
         if status == "412" {
@@ -362,7 +367,6 @@ fn say_exchange(method: &str, is_one: bool, operation: &mut serde_json::Value) {
     }
     if method == "post" {
         for (status, text) in [
-            ("400", "The query, the body or the key cannot be read."),
             (
                 "409",
                 "That is not possible now, or the same request is being done at this moment.",
@@ -438,9 +442,9 @@ fn describe(status: &str) -> &'static str {
 }
 
 /// A whole number that JSON may also write as `30.0`: to JSON Schema both are integers.
-pub(crate) fn whole_number<'de, D: serde::Deserializer<'de>>(
+pub(crate) fn whole_number<'de, D: serde::Deserializer<'de>, N: TryFrom<i64>>(
     deserializer: D,
-) -> Result<Option<i64>, D::Error> {
+) -> Result<Option<N>, D::Error> {
     let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else {
         return Ok(None);
     };
@@ -450,6 +454,9 @@ pub(crate) fn whole_number<'de, D: serde::Deserializer<'de>>(
         (float.fract() == 0.0 && float.abs() < 9e15).then_some(float as i64)
     });
     whole
+        .and_then(|whole| N::try_from(whole).ok())
         .map(Some)
-        .ok_or_else(|| serde::de::Error::custom(format!("{number} is no whole number")))
+        .ok_or_else(|| {
+            serde::de::Error::custom(format!("{number} is no whole number that is possible here"))
+        })
 }

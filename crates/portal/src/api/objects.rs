@@ -81,7 +81,8 @@ struct Search {
         ("search" = Option<String>, Query, description = "Part of a name or of the id"),
         ("sort" = Option<String>, Query, description = "A field; with a minus before it, largest first")),
     responses((status = 200, content((List<View> = "application/json"), (String = "application/x-ndjson"))),
-        (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
 pub(crate) async fn list(
     request: HttpRequest,
     principal: Signed,

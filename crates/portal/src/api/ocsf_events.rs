@@ -16,7 +16,7 @@ pub(crate) struct Wanted {
     /// One class, by its name or number: `user_inventory` (5003), `inventory_info` (5001),
     /// `compliance_finding` (2003) or `detection_finding` (2004). All of them unless told.
     #[param(
-        pattern = "^(user_inventory|inventory_info|compliance_finding|detection_finding|5003|5001|2003|2004)$"
+        pattern = "^(|user_inventory|inventory_info|compliance_finding|detection_finding|5003|5001|2003|2004)$"
     )]
     #[serde(default)]
     pub(crate) class: Option<String>,
@@ -25,11 +25,11 @@ pub(crate) struct Wanted {
     #[param(format = Uuid)]
     pub(crate) company_id: Option<String>,
     /// `1.6.0`, unless told, or `1.8.0`.
-    #[param(pattern = r"^(1\.6\.0|1\.8\.0)$")]
+    #[param(pattern = r"^(|1\.6\.0|1\.8\.0)$")]
     #[serde(default)]
     pub(crate) schema_version: Option<String>,
     /// `schema`, unless told, or `asset-connector`: users as other asset connectors write them.
-    #[param(pattern = "^(schema|asset-connector)$")]
+    #[param(pattern = "^(|schema|asset-connector)$")]
     #[serde(default)]
     pub(crate) form: Option<String>,
 }

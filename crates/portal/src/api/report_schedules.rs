@@ -63,8 +63,9 @@ pub(crate) struct New {
     /// One to twenty addresses.
     recipients: Vec<String>,
     /// Day of the month, 1 to 28.
-    #[schema(minimum = 1, maximum = 28)]
-    day: u8,
+    #[serde(deserialize_with = "super::whole_number")]
+    #[schema(minimum = 1, maximum = 28, value_type = i64)]
+    day: Option<i64>,
 }
 
 /// Have a company's report sent once a month
@@ -84,7 +85,7 @@ pub(crate) async fn create(
     let draft = Draft {
         channel: Some(ChannelId(new.channel_id)),
         recipients: new.recipients,
-        day: new.day.into(),
+        day: new.day.unwrap_or_default(),
     };
     let made = report_schedule::create(&principal.scope, *id, &draft).await?;
     Ok(HttpResponse::Created().json(View::from(made.ok_or(ApiProblem::NotFound)?)))

@@ -158,7 +158,8 @@ impl Wanted {
 /// All pages are of one snapshot. With `Accept: application/x-ndjson` all users are answered, one a line.
 #[utoipa::path(get, path = "/api/v1/companies/{id}/users", params(("id" = Uuid, Path), Paging, Wanted),
     responses((status = 200, content((List<View> = "application/json"), (String = "application/x-ndjson"))),
-        (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
 pub(crate) async fn list(
     request: HttpRequest,
     principal: Signed,
