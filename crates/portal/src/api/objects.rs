@@ -70,10 +70,12 @@ struct Search {
     sort: String,
 }
 
-/// Objects of a section of a company's directory: app-registrations, service-principals,
-/// managed-identities, devices, managed-devices, role-assignments, role-eligibilities,
-/// directory-roles, role-definitions, conditional-access-policies, risky-users, risk-detections,
-/// sign-ins, directory-audits, licences, domains
+/// Objects of a section of a company's directory
+///
+/// Sections: app-registrations, service-principals, managed-identities, devices, managed-devices,
+/// role-assignments, role-eligibilities, directory-roles, role-definitions,
+/// conditional-access-policies, risky-users, risk-detections, sign-ins, directory-audits, licences,
+/// domains.
 ///
 /// All pages are of one snapshot. With `Accept: application/x-ndjson` all objects are answered, one a line.
 #[utoipa::path(get, path = "/api/v1/companies/{id}/directory/{section}",

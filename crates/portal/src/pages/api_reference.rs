@@ -43,8 +43,14 @@ struct Show {
     root: String,
 }
 
+/// A text of the document, as it is.
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+/// The same without the marks for code, which say nothing on a page.
+fn prose(value: &Value) -> String {
+    text(value).replace('`', "")
 }
 
 fn operation(path: &str, method: &str, one: &Value) -> Operation {
@@ -74,7 +80,7 @@ fn operation(path: &str, method: &str, one: &Value) -> Operation {
                 name: text(&parameter["name"]),
                 place: text(&parameter["in"]),
                 required: parameter["required"] == true,
-                text: text(&parameter["description"]),
+                text: prose(&parameter["description"]),
             })
             .collect(),
         body: body.unwrap_or_default(),
@@ -82,7 +88,7 @@ fn operation(path: &str, method: &str, one: &Value) -> Operation {
         answers: answers
             .into_iter()
             .flatten()
-            .map(|(status, answer)| (status.clone(), text(&answer["description"])))
+            .map(|(status, answer)| (status.clone(), prose(&answer["description"])))
             .collect(),
     }
 }
