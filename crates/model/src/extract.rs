@@ -56,6 +56,9 @@ pub struct Extract {
     groups: Arc<OnceCell<HashMap<String, Arc<str>>>>,
 }
 
+/// A group's id, and its name where the group was read.
+pub type Membership = (String, Option<Arc<str>>);
+
 /// A user with everything that is told of one.
 #[derive(Debug, Clone)]
 pub struct ExtractedUser {
@@ -71,8 +74,8 @@ pub struct ExtractedUser {
     pub sign_in_is_known: bool,
     /// Microsoft's word for the user's risk, where one was read.
     pub risk_level: Option<String>,
-    /// Groups that they are direct members of: id, and name where the group was read.
-    pub groups: Vec<(String, Option<Arc<str>>)>,
+    /// Groups that they are direct members of.
+    pub groups: Vec<Membership>,
 }
 
 /// A device, with what Intune says of the same one.
@@ -213,7 +216,7 @@ impl Extract {
             values,
         )
         .await?;
-        let mut of: BTreeMap<String, Vec<(String, Option<Arc<str>>)>> = BTreeMap::new();
+        let mut of: BTreeMap<String, Vec<Membership>> = BTreeMap::new();
         for row in &rows {
             let group: String = row.try_get("", "group_id")?;
             let name = names.get(&group).cloned();

@@ -25,6 +25,8 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The longest key.
 const LONGEST_KEY: usize = 255;
+/// The longest list of ETags.
+const LONGEST_LIST: usize = 2000;
 
 pub(crate) async fn exchange(
     mut request: ServiceRequest,
@@ -37,8 +39,10 @@ pub(crate) async fn exchange(
     let is_one = pattern.ends_with("/{id}");
     for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
         let value = request.headers().get(&name).map(HeaderValue::as_bytes);
-        let is_list =
-            |list: &[u8]| !list.is_empty() && list.iter().all(|b| (b' '..=b'~').contains(b));
+        let is_list = |list: &[u8]| {
+            (1..=LONGEST_LIST).contains(&list.len())
+                && list.iter().all(|b| (b' '..=b'~').contains(b))
+        };
         if is_one && value.is_some_and(|list| !is_list(list)) {
             let problem = ApiProblem::BadRequest(format!("{name}: give an ETag, or several."));
             return Ok(request.into_response(problem.error_response()));
@@ -177,7 +181,10 @@ async fn claim(request: &HttpRequest, body: &[u8]) -> Result<Claim, ApiProblem> 
         return Err(ApiProblem::NotFound);
     };
     let name = request.headers().get(KEY).and_then(|v| v.to_str().ok());
-    let name = name.filter(|name| !name.is_empty() && name.len() <= LONGEST_KEY);
+    let name = name.filter(|name| {
+        let is_visible = name.bytes().all(|b| b.is_ascii_graphic());
+        (1..=LONGEST_KEY).contains(&name.len()) && is_visible
+    });
     let Some(name) = name else {
         return Err(ApiProblem::BadRequest(format!(
             "Idempotency-Key: give 1 to {LONGEST_KEY} visible characters."

@@ -78,7 +78,7 @@ pub(crate) async fn list(request: HttpRequest, principal: Signed) -> Answer {
     let wanted: Wanted = query(&request)?;
     let (classes, style) = (wanted.classes()?, wanted.style()?);
     let scope = &principal.scope;
-    let company = match said(wanted.company_id.as_ref()) {
+    let company = match &wanted.company_id {
         None => None,
         Some(text) => {
             let id: CompanyId = text
