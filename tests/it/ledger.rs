@@ -23,6 +23,7 @@ const NO_CHANGE: &[(&str, &str)] = &[
     ("POST /settings/integrations/entra/mappings/import/review", "shows what would be saved"),
     ("POST /account/providers/{own}/link", "leads to the provider; the return is what links"),
     ("POST /consents/{id}/check", "looks once more at a consent that spreads; it ends as the return does"),
+    ("POST /api/v1/consent-requests/{id}/checks", "as the page's"),
     ("POST /setup", "there is no partner yet: tests/it/pages.rs looks at the new one's rows"),
 ];
 
@@ -284,6 +285,15 @@ async fn members(ledger: &mut Ledger<'_>) {
     let role = [("role", "auditor"), ("limited", "")];
     ledger.page(&owner, "POST /settings/members/{id}", &[&tech], &role, &["member.change"]).await;
     ledger.page(&owner, "POST /settings/members/{id}/remove", &[&tech], &[], &["member.remove"]).await;
+    let invited = json!({ "email": "by.api@halden.example", "role": "viewer" });
+    ledger.api("POST /api/v1/invitations", &[], invited, &["member.invite"]).await;
+    let open = invitation::list(&app.scope()).await.unwrap();
+    let id = open.iter().find(|one| one.email == "by.api@halden.example").unwrap().id.to_string();
+    ledger.api("DELETE /api/v1/invitations/{id}", &[&id], json!({}), &["invitation.withdraw"]).await;
+    let other = member::create(&app.scope(), "other@halden.example", "x", Role::Viewer).await.unwrap().to_string();
+    ledger.api("PATCH /api/v1/members/{id}", &[&other], json!({ "role": "auditor" }), &["member.change"]).await;
+    ledger.api("DELETE /api/v1/members/{id}", &[&other], json!({}), &["member.remove"]).await;
+    ledger.api("PATCH /api/v1/organisation", &[], json!({ "contact": "api@halden.example" }), &["partner.edit"]).await;
     let required = [("is_required", "yes")];
     ledger.page(&owner, "POST /settings/second-factor", &[], &required, &["partner.require_factor"]).await;
     model::partner::require_factor(&app.scope(), false).await.unwrap();
@@ -336,6 +346,7 @@ async fn connections(ledger: &mut Ledger<'_>) {
     let made = ledger.api("POST /api/v1/credentials", &[], new, &["credential.create"]).await;
     let id = text(&made, "id");
     let id = id.as_str();
+    ledger.api("PATCH /api/v1/credentials/{id}", &[id], json!({ "sync_interval_minutes": 720 }), &["credential.edit"]).await;
     ledger.api("POST /api/v1/credentials/{id}/tests", &[id], json!({}), &["credential.test"]).await;
     tested(app).await;
     app.sim.grant(application.home, application.client_id);
@@ -461,6 +472,8 @@ async fn mappings(ledger: &mut Ledger<'_>, credential: &str) {
     runs(ledger, &northwind, &northwind_company, &fabrikam).await;
     ledger.page(&owner, &format!("POST {ENTRA}/mappings/{{id}}/delete"), &[&fabrikam], &[], &["mapping.delete"]).await;
     ledger.page(&owner, "POST /companies/{id}/archive", &[&company], &[], &["company.archive"]).await;
+    let other = text(&app.post("/companies", json!({ "name": "In vain" })).await, "id");
+    ledger.api("DELETE /api/v1/companies/{id}", &[&other], json!({}), &["company.archive"]).await;
 }
 
 /// Runs are asked for and cancelled, and falls confirmed; nothing works on them meanwhile.
@@ -519,6 +532,22 @@ async fn confirmations(ledger: &mut Ledger<'_>, company: &str, mapping: &str) {
     ledger.page(&owner, &route, &[&delegated], &[], &["authorisation.begin"]).await;
 }
 
+/// Intakes, by the API and by pages.
+async fn intakes(ledger: &mut Ledger<'_>) {
+    let owner = sign_in(ledger.app, OWNER).await;
+    let body = json!({ "name": "SIEM", "url": "http://127.0.0.1:9/", "token": "x" });
+    let one = text(&ledger.api("POST /api/v1/intakes", &[], body, &["intake.create"]).await, "id");
+    ledger.api("PATCH /api/v1/intakes/{id}", &[&one], json!({ "is_on": false }), &["intake.pause"]).await;
+    ledger.api("POST /api/v1/intakes/{id}/full-passes", &[&one], json!({}), &["intake.send_again"]).await;
+    ledger.api("DELETE /api/v1/intakes/{id}", &[&one], json!({}), &["intake.remove"]).await;
+    let form = [("name", "Other"), ("url", "http://127.0.0.1:9/"), ("scheme", "Bearer"), ("token", "x"), ("class", "user_inventory")];
+    let made = ledger.page(&owner, "POST /settings/exports", &[], &form, &["intake.create"]).await;
+    let other = location(&made).rsplit('/').next().unwrap().to_owned();
+    for (word, action) in [("pause", "intake.pause"), ("resume", "intake.resume"), ("full-passes", "intake.send_again"), ("remove", "intake.remove")] {
+        ledger.page(&owner, &format!("POST /settings/exports/{{id}}/{word}"), &[&other], &[], &[action]).await;
+    }
+}
+
 /// Alerts that somebody deals with, channels, and assessments of two people.
 async fn oversight(ledger: &mut Ledger<'_>, company: &str) {
     let app = ledger.app;
@@ -537,12 +566,16 @@ async fn oversight(ledger: &mut Ledger<'_>, company: &str) {
     ledger.page(&owner, "POST /settings/notifications/{id}", &[&channel], &[("least_severity", "critical")], &["channel.edit"]).await;
     ledger.page(&owner, "POST /settings/notifications/{id}/tests", &[&channel], &[], &["channel.test"]).await;
     let delivery = text(&ledger.api("POST /api/v1/channels/{id}/tests", &[&channel], json!({}), &["channel.test"]).await, "id");
-    match app.db.owner_pool() {
+    let give_up = async || match app.db.owner_pool() {
         Pool::Sqlite(pool) => drop(sqlx::query("UPDATE deliveries SET state = 'failed'").execute(&pool).await.unwrap()),
         Pool::Postgres(pool) => drop(sqlx::query("UPDATE deliveries SET state = 'failed'").execute(&pool).await.unwrap()),
-    }
+    };
+    give_up().await;
     let route = "POST /settings/notifications/{id}/deliveries/{object}/resend";
     ledger.page(&owner, route, &[&channel, &delivery], &[], &["delivery.resend"]).await;
+    give_up().await;
+    let route = "POST /api/v1/channels/{id}/deliveries/{delivery_id}/retry";
+    ledger.api(route, &[&channel, &delivery], json!({}), &["delivery.resend"]).await;
     ledger.page(&owner, "POST /settings/notifications/{id}/remove", &[&channel], &[], &["channel.remove"]).await;
     let form = [("kind", "smtp"), ("name", "Mail"), ("host", "127.0.0.1"), ("port", "25"), ("security", "none"), ("from", "a@halden.example"), ("to", "b@halden.example")];
     let made = ledger.page(&owner, "POST /settings/notifications", &[], &form, &["channel.create"]).await;
@@ -557,6 +590,13 @@ async fn oversight(ledger: &mut Ledger<'_>, company: &str) {
     let schedule = page.split("/reports/schedules/").nth(1).unwrap()[..36].to_owned();
     let route = "POST /companies/{id}/reports/schedules/{object}/remove";
     ledger.page(&owner, route, &[company, &schedule], &[], &["report_schedule.remove"]).await;
+    let body = json!({ "channel_id": mail, "recipients": ["boss@contoso.example"], "day": 3 });
+    let schedule = text(&ledger.api("POST /api/v1/companies/{id}/report-schedules", &[company], body, &["report_schedule.create"]).await, "id");
+    let route = "DELETE /api/v1/companies/{id}/report-schedules/{schedule_id}";
+    ledger.api(route, &[company, &schedule], json!({}), &["report_schedule.remove"]).await;
+    let body = json!({ "is_on": true, "channel_id": mail, "recipient": "api@halden.example" });
+    ledger.api("PUT /api/v1/contact-form", &[], body, &["contact_form.edit"]).await;
+    intakes(ledger).await;
     ledger.page(&owner, "POST /settings/organisation/brand", &[], &[("colour", "#aa0000")], &["brand.edit"]).await;
     let form = [("channel", mail.as_str()), ("recipient", "contact@halden.example"), ("is_on", "yes")];
     ledger.page(&owner, "POST /settings/contact-form", &[], &form, &["contact_form.edit"]).await;
@@ -581,6 +621,10 @@ async fn oversight(ledger: &mut Ledger<'_>, company: &str) {
     let off = text(&whole["evidence"][0], "evidence_id");
     let form = [("control", "CC6.1"), ("evidence", off.as_str())];
     ledger.page(&auditor, "POST /assessments/{id}/evidence/remove", &[&second], &form, &["assessment.detach"]).await;
+    let whole = app.get(&format!("/assessments/{first}")).await;
+    let (control, off) = (text(&whole["evidence"][0], "control"), text(&whole["evidence"][0], "evidence_id"));
+    let route = "DELETE /api/v1/assessments/{id}/evidence/{control}/{evidence_id}";
+    ledger.api(route, &[&first, &control, &off], json!({}), &["assessment.detach"]).await;
     // Each approves what the other gathered.
     ledger.page(&auditor, "POST /assessments/{id}/approve", &[&first], &[("note", "Seen")], &["assessment.approve"]).await;
     ledger.api("POST /api/v1/assessments/{id}/approval", &[&second], json!({}), &["assessment.approve"]).await;

@@ -61,6 +61,12 @@ fn uids<'a>(all: impl IntoIterator<Item = &'a Value>) -> BTreeSet<String> {
         .collect()
 }
 
+/// Tenants, classes and objects, whatever was published between two looks.
+fn objects<'a>(all: impl IntoIterator<Item = &'a Value>) -> BTreeSet<String> {
+    let cut = |uid: String| uid.rsplit_once('/').unwrap().0.to_owned();
+    uids(all).into_iter().map(cut).collect()
+}
+
 /// Waits until an intake has nothing to send.
 async fn sent(app: &TestApp, intake: &str) -> Value {
     for _ in 0..600 {
@@ -166,7 +172,7 @@ on_both! {
         let seen = events_as(&app, &token, "").await;
         let own = events(&app, &format!("company_id={contoso}")).await;
         assert!(!own.is_empty());
-        assert_eq!(uids(&seen), uids(&own));
+        assert_eq!(objects(&seen), objects(&own));
         let (status, _) = app.api_as(&token, "GET", &format!("/ocsf-events?company_id={northwind}"), None).await;
         assert_eq!(status, StatusCode::NOT_FOUND);
         // In the portal it is a file, after a proof.
@@ -174,11 +180,14 @@ on_both! {
         let answer = browser.get(&format!("/companies/{contoso}/ocsf-events.ndjson?class=user_inventory")).await;
         assert_eq!(answer.headers()["content-disposition"], "attachment; filename=\"ocsf-events.ndjson\"");
         let file = lines(&answer.text().await.unwrap());
-        assert_eq!(uids(&file), uids(of_class(&own, 5003)));
+        assert_eq!(objects(&file), objects(of_class(&own, 5003)));
     }
 
     async fn an_intake_has_everything_once_and_then_what_changed(app) {
         let (_, mapping) = app.connected("Contoso").await;
+        app.drain().await;
+        // What the plan would begin meanwhile is done before, so that each event is known.
+        app.sync(&mapping, "sign_in_activity").await;
         app.drain().await;
         // It fails, asks for time, and wants fewer at once.
         let receiver = Receiver::start(&[503, 413, 413, 200, 500]).await;
