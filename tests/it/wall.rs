@@ -318,6 +318,8 @@ const EVERYBODY: &[(&str, usize)] = &[
     ("delivery.rs", 2),
     ("evidence/attest.rs", 1),
     ("held_form.rs", 1),
+    ("idempotency_key.rs", 1),
+    ("intake.rs", 1),
     ("invitation.rs", 2),
     ("member.rs", 2),
     ("partner.rs", 5),
